@@ -1,0 +1,2 @@
+//! The program `hourmark`: everything is in the library.
+fn main() {}

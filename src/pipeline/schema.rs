@@ -1,0 +1,78 @@
+//! The columns of a pipeline's rows in the lake: the standard ones, the declared ones, and `seen_at`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::{ColumnKind, Pipeline};
+
+/// Name of the column that holds the instant at which an hour begins.
+pub const HOUR: &str = "hour";
+/// Name of the column that holds when a row's values were first read.
+pub const SEEN_AT: &str = "seen_at";
+/// The columns that every key begins with, in the order in which rows are sorted.
+pub const KEY: [&str; 3] = [HOUR, "account_id", "campaign_id"];
+
+/// The names of the standard columns before the declared ones, in their order.
+pub const STANDARD: [&str; 11] = [
+    "platform",
+    "account_id",
+    "account_name",
+    "account_timezone",
+    "currency",
+    "campaign_id",
+    "campaign_name",
+    HOUR,
+    "local_hour",
+    "utc_offset_minutes",
+    "hours_covered",
+];
+
+/// The Arrow type of instants: microseconds, UTC.
+pub fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The Arrow type in which `kind` is kept.
+pub fn data_type(kind: ColumnKind) -> DataType {
+    match kind {
+        ColumnKind::Text => DataType::Utf8,
+        ColumnKind::Int => DataType::Int64,
+        ColumnKind::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
+        ColumnKind::Micros => DataType::Decimal128(18, 6),
+        ColumnKind::Float => DataType::Float64,
+        ColumnKind::Bool => DataType::Boolean,
+        ColumnKind::Timestamp => instant_type(),
+    }
+}
+
+/// The schema of the pipeline's rows: in memory, staged and in the lake.
+///
+/// Standard columns (see [`STANDARD`]; `campaign_name` and `account_name` may be null), then the declared columns, then
+/// `seen_at`. Key columns are never null.
+pub fn lake_schema(pipeline: &Pipeline) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("platform", DataType::Utf8, false),
+        Field::new("account_id", DataType::Utf8, false),
+        Field::new("account_name", DataType::Utf8, true),
+        Field::new("account_timezone", DataType::Utf8, false),
+        Field::new("currency", DataType::Utf8, true),
+        Field::new("campaign_id", DataType::Utf8, false),
+        Field::new("campaign_name", DataType::Utf8, true),
+        Field::new(HOUR, instant_type(), false),
+        Field::new("local_hour", DataType::Timestamp(TimeUnit::Microsecond, None), false),
+        Field::new("utc_offset_minutes", DataType::Int16, false),
+        Field::new("hours_covered", DataType::Int8, false),
+    ];
+    for column in &pipeline.columns {
+        let key = pipeline.dimensions.contains(&column.name);
+        fields.push(Field::new(&column.name, data_type(column.kind), !(key || column.required)));
+    }
+    fields.push(Field::new(SEEN_AT, instant_type(), false));
+    Arc::new(Schema::new(fields))
+}
+
+/// The names of the columns that make a row unique, in the order in which rows are sorted.
+pub fn key_columns(pipeline: &Pipeline) -> Vec<String> {
+    KEY.iter().map(|name| (*name).to_owned()).chain(pipeline.dimensions.iter().cloned()).collect()
+}
