@@ -1,4 +1,47 @@
-//! hourmark keeps a lake of hourly ad-campaign metrics true.
+//! hourmark keeps a lake of hourly ad-campaign metrics true: it pulls them from ad APIs within their quotas, keeps
+//! exactly one row per (account, campaign, hour), and leaves partitioned Parquet that any engine reads.
+//!
+//! # The path of one unit
+//!
+//! ```text
+//! cli / schedule
+//!      |  an order: what is due now, or these dates
+//!      v
+//!   run ── lease, then publish what an earlier run left staged
+//!      |
+//!   plan ── ledger + rules + now -> units, newest first                               (pure)
+//!      |
+//!   fetch ─ request (pure) -> quota permit -> http -> classify (pure) -> retry (pure)
+//!      |     -> decode straight into Arrow (pure) -> page: next request, or done (pure)
+//!      |  a Slice: all rows of a unit, made only when its last page has been read
+//!      v
+//!   lake::stage ── durable, invisible; the state remembers it
+//!      |  when all planned units of a partition have ended
+//!      v
+//!   merge (pure) ─ one row per key -> lake::publish ── one atomic replace of one file
+//!      |
+//!   state ── ledger, watermarks and units in one transaction
+//! ```
+//!
+//! # The modules, by layer
+//!
+//! A file imports from its own layer or from those above it in this table; a test holds that, and that no two modules
+//! import each other.
+//!
+//! | layer | modules | rule |
+//! |---|---|---|
+//! | words | [`error`], [`secret`], [`time`], [`unit`] | no I/O, no async (but reading a secret) |
+//! | pure | [`pipeline`], [`ledger`], [`plan`], [`request`], [`page`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
+//! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
+//! | story | [`fetch`], [`run`], [`schedule`] | what happens in which order |
+//! | shell | [`cli`] | what is typed and printed |
+//! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
+//!
+//! # Where to begin
+//!
+//! Read `pipelines/demo.toml` (what a source is: data, not code), then [`run`] (one screen per step). A new platform is a
+//! new file in `pipelines/`; a new word in those files is a variant in [`pipeline`] and the one `match` that the
+//! compiler then points to.
 
 pub mod error;
 pub mod secret;

@@ -1,1 +1,250 @@
-//! To come.
+//! One planned pass over one pipeline, from the lease to the report.
+//!
+//! ```text
+//! lease -> publish what an earlier run left staged -> list accounts -> plan -> workers: fetch, stage, record
+//!       -> when a partition's planned units have ended: merge and publish -> ledger and watermark -> report
+//! ```
+//!
+//! A unit that fails leaves nothing visible and holds nobody back. The lease's fencing token goes into every write of
+//! the state, so a run that lost its lease can record nothing.
+
+mod publish;
+mod report;
+mod work;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant as Moment;
+
+use chrono::Duration;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::{Fetch, UnitFailure};
+use crate::lake::{Dataset, DatasetSpec, Lake};
+use crate::ledger::AccountLedger;
+use crate::pipeline::Pipeline;
+use crate::pipeline::schema::{key_columns, lake_schema};
+use crate::plan::{self, Ask, Plan, Subject};
+use crate::state::{Acquired, KnownAccount, Lease, RunKind, RunSummary, State};
+use crate::telemetry::Meter;
+use crate::time::{Clock, Instant, date_at, day};
+use crate::unit::Account;
+
+pub use report::{RunReport, UnitEnd};
+
+/// How many days of a backfill are planned at once.
+const BACKFILL_STRETCH_DAYS: i64 = 8;
+
+/// What a run works with.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Where rows go.
+    pub lake: Lake,
+    /// What is remembered.
+    pub state: State,
+    /// What time it is.
+    pub clock: Clock,
+    /// How many units are fetched at once.
+    pub workers: usize,
+    /// Who this process is, for the lease.
+    pub holder: String,
+}
+
+/// What a run is asked for.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Which hours.
+    pub ask: Ask,
+    /// Only these accounts; empty: all.
+    pub accounts: Vec<String>,
+}
+
+/// How far a run is, for whoever watches it. Written by the run alone.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Units planned.
+    pub planned: AtomicU64,
+    /// Units staged or failed.
+    pub ended: AtomicU64,
+    /// Units failed.
+    pub failed: AtomicU64,
+    /// Partitions published.
+    pub published: AtomicU64,
+}
+
+/// Everything one run holds while it lasts.
+struct Run<'a> {
+    environment: &'a Environment,
+    pipeline: Arc<Pipeline>,
+    dataset: Dataset,
+    lease: Lease,
+    fetch: Arc<Fetch>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+}
+
+/// Runs `order` on `pipeline` and reports. Failures of single units are in the report; an error means that the run as
+/// a whole could not be done, with everything published so far kept.
+pub async fn run(
+    environment: &Environment,
+    pipeline: Arc<Pipeline>,
+    order: &Order,
+    meter: Arc<Meter>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RunReport> {
+    let started = environment.clock.now();
+    let began = Moment::now();
+    // Before the lease: a wrong secret or an unusable lake should not look like a run.
+    let fetch = Fetch::new(pipeline.clone(), environment.state.clone(), environment.clock, meter.clone())?;
+    let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
+    let lease = acquire(environment, &pipeline.name, started).await?;
+    let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
+    let mut report = RunReport::new(&pipeline.name, order.ask);
+    let run = Run { environment, pipeline, dataset, lease, fetch: Arc::new(fetch), progress, stop };
+    let result = pass(&run, order, &mut report).await;
+    report.take_counts(&meter, began.elapsed());
+    let summary = report.summary(result.as_ref().err());
+    let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;
+    run.lease.release().await?;
+    // What went wrong in the run says more than that its end could not be recorded either.
+    result.and(ended).map(|()| report)
+}
+
+async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Result<Lease> {
+    match environment.state.acquire(pipeline, &environment.holder, now).await? {
+        Acquired::Held(lease) => Ok(lease),
+        Acquired::Busy { holder, since } => Err(Error::new(
+            ErrorKind::Busy,
+            format!("pipeline `{pipeline}` is being run by {holder} since {}", since.format("%Y-%m-%d %H:%M:%SZ")),
+        )
+        .hint("wait for it to end, or stop it; two runs of one pipeline never meet")),
+    }
+}
+
+fn kind_of(ask: Ask) -> RunKind {
+    match ask {
+        Ask::Due => RunKind::Hourly,
+        Ask::Backfill { .. } => RunKind::Backfill,
+    }
+}
+
+/// The body of a run, with the lease held.
+async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()> {
+    run.publish_leftovers(report).await?;
+    if run.stop.is_cancelled() {
+        report.stopped = true;
+        return Ok(());
+    }
+    let accounts = match run.fetch.accounts().await {
+        Ok(accounts) => accounts,
+        Err(UnitFailure::Failed { reason, .. }) => return Err(listing_failed(&run.pipeline, reason)),
+        Err(UnitFailure::ComeBack { until, reason }) => {
+            report.come_back(until, reason);
+            return Ok(());
+        }
+        Err(UnitFailure::Stopped) => {
+            report.stopped = true;
+            return Ok(());
+        }
+    };
+    let known = run.know(accounts, order).await?;
+    report.accounts = known.len();
+    let stretches = stretches(order.ask);
+    for ask in &stretches {
+        report.add_plan(&run.plan(&known, *ask).await?);
+    }
+    run.progress.planned.store(report.planned, Ordering::Relaxed);
+    for ask in stretches {
+        if report.ends_early() || run.stop.is_cancelled() {
+            break;
+        }
+        // Planned again, not kept: a long backfill's units would fill the memory.
+        let planned = run.plan(&known, ask).await?;
+        run.work(planned.units, report).await?;
+    }
+    report.stopped |= run.stop.is_cancelled();
+    Ok(())
+}
+
+fn listing_failed(pipeline: &Pipeline, reason: String) -> Error {
+    Error::platform(format!("pipeline `{}` cannot list its accounts: {reason}", pipeline.name))
+        .hint("`hourmark check` shows the first request; nothing was fetched and nothing was changed")
+}
+
+/// A backfill in pieces of a few days, newest first, so that neither its units nor its ledger need be held at once.
+fn stretches(ask: Ask) -> Vec<Ask> {
+    let Ask::Backfill { from, to, again } = ask else { return vec![ask] };
+    let mut pieces = Vec::new();
+    let mut end = to;
+    while end > from {
+        let begin = (end - Duration::days(BACKFILL_STRETCH_DAYS)).max(from);
+        pieces.push(Ask::Backfill { from: begin, to: end, again });
+        end = begin;
+    }
+    pieces
+}
+
+impl Run<'_> {
+    /// Remembers the listed accounts and gives those that the order is about.
+    async fn know(&self, listed: Vec<Account>, order: &Order) -> Result<Vec<KnownAccount>> {
+        let now = self.environment.clock.now();
+        let start = first_hour(self.pipeline.window.history, now);
+        self.environment.state.upsert_accounts(&self.pipeline.name, &listed, start, now).await?;
+        let known = self.environment.state.accounts(&self.pipeline.name).await?;
+        let listed: HashSet<&str> = listed.iter().map(|account| account.id.as_str()).collect();
+        if let Some(unknown) = order.accounts.iter().find(|id| !listed.contains(id.as_str())) {
+            return Err(Error::bad_input(format!("pipeline `{}` has no account `{unknown}`", self.pipeline.name))
+                .hint("`hourmark status` lists the accounts"));
+        }
+        let wanted = |id: &str| listed.contains(id) && (order.accounts.is_empty() || order.accounts.iter().any(|a| a == id));
+        Ok(known.into_iter().filter(|known| wanted(&known.account.id)).collect())
+    }
+
+    async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {
+        plan_now(&self.environment.state, &self.pipeline, known, ask, self.environment.clock.now()).await
+    }
+}
+
+/// Plans `ask` from what the state knows; `hourmark plan` shows it without a run.
+pub async fn plan_now(
+    state: &State,
+    pipeline: &Pipeline,
+    known: &[KnownAccount],
+    ask: Ask,
+    now: Instant,
+) -> Result<Plan> {
+    let Some(reach) = plan::reach_of(pipeline, known.iter().map(|known| known.started.min(known.watermark)), ask, now)
+    else {
+        return Ok(Plan::default());
+    };
+    let ledgers = state.ledgers(&pipeline.name, reach.from(), reach.to()).await?;
+    let nothing = AccountLedger::default();
+    let subjects: Vec<Subject<'_>> = known
+        .iter()
+        .map(|known| Subject {
+            account: &known.account,
+            started: known.started,
+            watermark: known.watermark,
+            ledger: ledgers.get(&known.account.id).unwrap_or(&nothing),
+        })
+        .collect();
+    Ok(plan::plan(pipeline, &subjects, ask, now))
+}
+
+/// Where the history of an account that is seen first begins: at the start of a UTC day, so that the first day is whole.
+pub fn first_hour(history: std::time::Duration, now: Instant) -> Instant {
+    day(date_at(now - history, chrono_tz::Tz::UTC), chrono_tz::Tz::UTC).from()
+}
+
+fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
+    DatasetSpec {
+        name: pipeline.name.clone(),
+        schema: lake_schema(pipeline),
+        key: key_columns(pipeline),
+        partition_by: pipeline.lake.partition_by,
+        buckets: pipeline.lake.buckets,
+    }
+}

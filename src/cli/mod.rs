@@ -1,1 +1,105 @@
-//! To come.
+//! The command line: what may be typed, what is meant by it, and what is printed.
+
+mod arguments;
+mod check;
+mod demo;
+mod documents;
+mod gaps;
+mod heatmap;
+mod planned;
+mod progress;
+mod query;
+mod report;
+mod runs;
+mod screen;
+mod settings;
+mod simulate;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::telemetry;
+
+use arguments::{Cli, Command};
+use screen::Screen;
+use settings::Settings;
+
+/// Reads the command line, does what it says, and gives the exit code (see [`Outcome::code`]).
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::init_logging(cli.global.log_format, cli.global.verbosity());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Error::internal("cannot start the runtime").because(error)),
+    };
+    let outcome = runtime.block_on(dispatch(cli));
+    // Tasks that wait for a slow peer must not hold the program back once its work is done.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &Error) -> ExitCode {
+    Screen::complain(&format!("error: {}", error.report()));
+    if error.kind() == ErrorKind::Internal {
+        Screen::complain("  this is a fault of hourmark itself: please report it with the lines above");
+    }
+    Outcome::Failed(error.kind()).into()
+}
+
+async fn dispatch(cli: Cli) -> Result<Outcome> {
+    let screen = Screen::new(cli.global.quiet);
+    let settings = || Settings::load(&cli.global);
+    match &cli.command {
+        Command::Run(arguments) => runs::run(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Schedule(arguments) => runs::schedule(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Backfill(arguments) => runs::backfill(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Plan(arguments) => planned::plan(&settings()?, &screen, arguments).await,
+        Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
+        Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
+        Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
+        Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
+        Command::New(arguments) => check::new(&settings()?, &screen, arguments),
+        Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,
+        Command::Demo(arguments) => demo::demo(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Completions { shell } => documents::completions(&screen, *shell),
+        Command::Man { folder } => documents::man_pages(&screen, folder),
+    }
+}
+
+/// A token that SIGINT and SIGTERM cancel: work ends at the next page boundary with everything done so far kept.
+fn stop_on_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping at the next page boundary; everything done so far is kept");
+        token.cancel();
+    });
+    stop
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

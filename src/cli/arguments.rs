@@ -1,0 +1,310 @@
+//! Every command, flag and help text.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::telemetry::LogFormat;
+use crate::time::Instant;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hourmark",
+    version = long_version(),
+    about = "Keeps a lake of hourly ad-campaign metrics true",
+    long_about = "Keeps a lake of hourly ad-campaign metrics true: pulls them from ad APIs every hour within their \
+                  quotas, keeps exactly one row per account, campaign and hour, and leaves partitioned Parquet.",
+    after_help = "Exit codes: 0 all done, 1 some units failed, 2 bad input, 3 waiting for quota, 4 another run is busy, \
+                  5 gaps found, 6 lake or state not usable, 7 the platform refused, 70 internal.",
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What every command knows.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The program's version and that of the time zone data compiled into it: zones change, and then it matters.
+fn long_version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        format!("{} (time zone data: IANA {})", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
+    });
+    VERSION.as_str()
+}
+
+/// Flags that every command has. Each can also stand in `hourmark.toml` or in a `HOURMARK_*` variable.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The settings file; `hourmark.toml` in this folder is read where it is there
+    #[arg(long, global = true, value_name = "FILE", env = "HOURMARK_CONFIG", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// The lake's folder [default: data/lake]
+    #[arg(long, global = true, value_name = "FOLDER", env = "HOURMARK_LAKE", value_hint = ValueHint::DirPath)]
+    pub lake: Option<PathBuf>,
+
+    /// The state's file [default: data/state.db]
+    #[arg(long, global = true, value_name = "FILE", env = "HOURMARK_STATE", value_hint = ValueHint::FilePath)]
+    pub state: Option<PathBuf>,
+
+    /// The folder of the pipeline files [default: pipelines]
+    #[arg(long, global = true, value_name = "FOLDER", env = "HOURMARK_PIPELINES", value_hint = ValueHint::DirPath)]
+    pub pipelines: Option<PathBuf>,
+
+    /// How many units are fetched at once [default: 8]
+    #[arg(long, global = true, value_name = "N", env = "HOURMARK_WORKERS")]
+    pub workers: Option<usize>,
+
+    /// Sets a value of the pipeline file, as `api.base_url=http://127.0.0.1:8787`; may be given several times
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+
+    /// Takes this moment for now, as `2026-11-20T12:00:00Z`; for tests
+    #[arg(long, global = true, value_name = "INSTANT", env = "HOURMARK_NOW", hide_env = true)]
+    pub now: Option<Instant>,
+
+    /// How log lines are written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "HOURMARK_LOG_FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Prints errors and results only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Says more: -v what is done, -vv every request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Global {
+    /// -1 quiet, 0 as usual, 1 and more as often as `-v` was said.
+    pub fn verbosity(&self) -> i8 {
+        if self.quiet { -1 } else { i8::try_from(self.verbose).unwrap_or(i8::MAX) }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetches and publishes what is due now
+    #[command(after_help = "Examples:\n  hourmark run\n  hourmark run demo --workers 4\n  \
+        hourmark run demo --set api.base_url=http://127.0.0.1:8787")]
+    Run(RunArguments),
+
+    /// Runs pipelines on their cron schedules until it is stopped
+    #[command(after_help = "Each tick asks for what is due, so a missed tick heals by itself.\n\n\
+        Examples:\n  hourmark schedule\n  hourmark schedule demo --log-format json")]
+    Schedule(ScheduleArguments),
+
+    /// Fetches past dates, newest first; may be stopped and started again
+    #[command(after_help = "Dates are days on each account's clock; `--to` is the first day that is not fetched.\n\n\
+        Examples:\n  hourmark backfill demo --from 2026-10-01 --to 2026-11-01\n  \
+        hourmark backfill demo --from 2026-11-01 --to 2026-11-03 --accounts 100001,100002 --again")]
+    Backfill(BackfillArguments),
+
+    /// Says what a run or a backfill would ask for, and how long it would take; sends nothing
+    #[command(after_help = "Examples:\n  hourmark plan\n  hourmark plan demo --from 2026-10-01 --to 2026-11-01")]
+    Plan(PlanArguments),
+
+    /// Shows watermarks, lag, last results and a heatmap of hours
+    #[command(after_help = "Examples:\n  hourmark status\n  hourmark status demo --days 14\n  hourmark status --format json")]
+    Status(StatusArguments),
+
+    /// Lists the hours that are missing; exit code 5 where there are any
+    #[command(after_help = "Examples:\n  hourmark gaps\n  hourmark gaps demo --format json")]
+    Gaps(GapsArguments),
+
+    /// Answers SQL over the lake and the state
+    #[command(after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `units`, `runs`.\n\n\
+        Examples:\n  hourmark query \"select date, sum(spend) from campaign_hours group by date order by date\"\n  \
+        hourmark query \"select * from demo where date = '2026-11-20'\" --format parquet --output day.parquet\n  \
+        hourmark query \"show tables\"")]
+    Query(QueryArguments),
+
+    /// Checks pipeline files and shows the plan and the first request; sends nothing
+    #[command(after_help = "Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo")]
+    Check(CheckArguments),
+
+    /// Writes a commented pipeline file to begin with
+    #[command(after_help = "Examples:\n  hourmark new acme")]
+    New(NewArguments),
+
+    /// Serves an ad API to try pipelines against, on this machine
+    #[command(after_help = "Examples:\n  hourmark simulate\n  \
+        hourmark simulate --listen 127.0.0.1:8787 --accounts 200 --app-quota 20/1s --fault-rate 0.1")]
+    Simulate(Box<crate::simulate::Options>),
+
+    /// Simulated API, three days of hours, a lake and a query, in one go
+    #[command(after_help = "Examples:\n  hourmark demo\n  hourmark demo --lake /tmp/lake --state /tmp/state.db")]
+    Demo(DemoArguments),
+
+    /// Prints a shell's completions
+    #[command(after_help = "Examples:\n  hourmark completions bash > /etc/bash_completion.d/hourmark")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+
+    /// Writes manual pages
+    #[command(after_help = "Examples:\n  hourmark man /usr/local/share/man/man1")]
+    Man {
+        /// Where to.
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Names of pipelines, or their files; all of the folder where none is given
+    #[arg(value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// Only these accounts
+    #[arg(long, value_delimiter = ',', value_name = "ID,ID")]
+    pub accounts: Vec<String>,
+}
+
+/// `schedule`
+#[derive(Debug, Args)]
+pub struct ScheduleArguments {
+    /// Names of pipelines, or their files; all of the folder where none is given
+    #[arg(value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+}
+
+/// `backfill`
+#[derive(Debug, Args)]
+pub struct BackfillArguments {
+    /// The pipeline's name, or its file
+    pub pipeline: String,
+
+    /// The first date
+    #[arg(long, value_name = "DATE")]
+    pub from: NaiveDate,
+
+    /// The first date after the last
+    #[arg(long, value_name = "DATE")]
+    pub to: NaiveDate,
+
+    /// Only these accounts
+    #[arg(long, value_delimiter = ',', value_name = "ID,ID")]
+    pub accounts: Vec<String>,
+
+    /// Reads hours again that were read before; new values replace the old
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Names of pipelines, or their files; all of the folder where none is given
+    #[arg(value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// Plans a backfill from this date
+    #[arg(long, value_name = "DATE", requires = "to")]
+    pub from: Option<NaiveDate>,
+
+    /// The first date after the backfill's last
+    #[arg(long, value_name = "DATE", requires = "from")]
+    pub to: Option<NaiveDate>,
+}
+
+/// How tables of facts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Names of pipelines; all that the state knows where none is given
+    #[arg(value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// How many days the heatmap goes back
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=366))]
+    pub days: u16,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+}
+
+/// `gaps`
+#[derive(Debug, Args)]
+pub struct GapsArguments {
+    /// Names of pipelines; all of the folder where none is given
+    #[arg(value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+}
+
+/// How a query's answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AnswerFormat {
+    /// A table for people; at most 1,000 rows.
+    Table,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object a line.
+    Json,
+    /// Parquet; with `--output`.
+    Parquet,
+}
+
+/// `query`
+#[derive(Debug, Args)]
+pub struct QueryArguments {
+    /// The SQL
+    pub sql: String,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
+    pub format: AnswerFormat,
+
+    /// Where to; standard output where it is not given
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Pipeline files, or names of pipelines in the folder
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<String>,
+}
+
+/// `new`
+#[derive(Debug, Args)]
+pub struct NewArguments {
+    /// The pipeline's name: lower-case letters, digits and `_`
+    pub name: String,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// How many accounts the simulated API has
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    pub accounts: usize,
+}

@@ -1,0 +1,47 @@
+//! `query`: SQL over the lake and the state.
+
+use crate::error::{Outcome, Result};
+
+use super::arguments::QueryArguments;
+use super::screen::Screen;
+use super::settings::Settings;
+
+#[cfg(not(feature = "query"))]
+pub(super) async fn query(_: &Settings, _: &Screen, _: &QueryArguments) -> Result<Outcome> {
+    Err(crate::error::Error::bad_input("this build has no SQL engine")
+        .hint("build with the default feature `query`, or read the lake with any engine that knows Parquet"))
+}
+
+#[cfg(feature = "query")]
+pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &QueryArguments) -> Result<Outcome> {
+    use super::arguments::AnswerFormat;
+    use crate::query::{self, Format, Output};
+
+    let format = match arguments.format {
+        AnswerFormat::Table => Format::Table,
+        AnswerFormat::Csv => Format::Csv,
+        AnswerFormat::Json => Format::Json,
+        AnswerFormat::Parquet => Format::Parquet,
+    };
+    let output = match &arguments.output {
+        Some(path) => Output::File(path.clone()),
+        None => Output::Stdout,
+    };
+    let summary = query::run(input(settings).await?, &arguments.sql, format, output).await?;
+    if let Some(path) = &arguments.output {
+        screen.remark(&format!("{} rows in `{}`", summary.rows, path.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// The lake, and the state's tables where there is a state.
+#[cfg(feature = "query")]
+pub(super) async fn input(settings: &Settings) -> Result<crate::query::QueryInput> {
+    let mut state_tables = Vec::new();
+    if let Some(state) = settings.known_state().await? {
+        state_tables.push(("ledger".to_owned(), state.table_ledger(None).await?));
+        state_tables.push(("units".to_owned(), state.table_units().await?));
+        state_tables.push(("runs".to_owned(), state.table_runs().await?));
+    }
+    Ok(crate::query::QueryInput { lake: settings.lake.clone(), state_tables })
+}

@@ -1,0 +1,109 @@
+//! A run's report as text.
+
+use std::time::Duration;
+
+use crate::error::Outcome;
+use crate::plan::Ask;
+use crate::run::RunReport;
+
+/// Failed units shown with their reasons.
+const FAILURES_SHOWN: usize = 10;
+
+/// Several lines: what was done, what failed and why, and when to come back.
+pub(super) fn table(report: &RunReport) -> String {
+    let mut lines = vec![line(report)];
+    let mut fact = |label: &str, text: String| lines.push(format!("  {label:<10} {text}"));
+    let leftovers = match report.leftovers {
+        0 => String::new(),
+        some => format!(" ({some} staged by an earlier run, which spared {} requests)", report.spared),
+    };
+    fact("units", format!("{} published{leftovers}, {} failed, of {} planned", report.published, report.failed, report.planned));
+    fact("rows", format!("{} read, {} new, {} changed, {} taken back", report.rows, report.added, report.changed, report.removed));
+    fact("requests", format!("{}, of them {} repeated, {} refused for a limit", report.requests, report.retries, report.throttled));
+    fact("partitions", format!("{} written, {} encoded, {} carried over", report.partitions, size(report.bytes_written), size(report.bytes_spliced)));
+    if report.outside > 0 {
+        fact("left away", format!("{} rows of hours that were not asked for or not over", report.outside));
+    }
+    if report.beyond_retention > 0 {
+        fact("too old", format!("{} account-hours are older than the platform answers", report.beyond_retention));
+    }
+    if !report.unknown_fields.is_empty() {
+        fact("unknown", format!("fields that no column names: {}", report.unknown_fields.join(", ")));
+    }
+    for failure in report.failures.iter().take(FAILURES_SHOWN) {
+        fact("failed", format!("{}: {}", failure.unit, failure.reason));
+    }
+    if report.failed > FAILURES_SHOWN as u64 {
+        fact("failed", format!("... and {} more; `hourmark gaps` lists them all", report.failed - FAILURES_SHOWN as u64));
+    }
+    if let Some((until, reason)) = &report.resume {
+        fact("waiting", format!("come back at {}: {reason}", until.format("%Y-%m-%d %H:%M:%SZ")));
+    }
+    lines.join("\n")
+}
+
+/// One line for logs and schedules.
+pub(super) fn line(report: &RunReport) -> String {
+    let what = match report.ask {
+        Ask::Due => "hourly run".to_owned(),
+        Ask::Backfill { from, to, .. } => format!("backfill {from} to {to}"),
+    };
+    let how = if report.stopped { "stopped, all done work is kept" } else { outcome(report.outcome()) };
+    let rate = report.rows as f64 / report.elapsed.as_secs_f64().max(0.001);
+    format!(
+        "{}: {what} {how} in {} ({} accounts, {} units, {} rows, {:.0} rows/s)",
+        report.pipeline,
+        span(report.elapsed),
+        report.accounts,
+        report.published,
+        report.rows,
+        rate
+    )
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::PartlyFailed => "partly failed",
+        Outcome::Waiting => "waits for quota",
+        Outcome::GapsFound => "found gaps",
+        Outcome::Failed(_) => "failed",
+    }
+}
+
+/// `1.2 MB`: decimal units, as disks have them.
+pub(super) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+/// `2h 5m`, `12.3s`: two parts at most.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{:.1}s", time.as_secs_f64()),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_read_well() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_234_567), "1.2 MB");
+        assert_eq!(span(Duration::from_millis(12_340)), "12.3s");
+        assert_eq!(span(Duration::from_secs(7_500)), "2h 5m");
+        assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
+    }
+}

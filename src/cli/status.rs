@@ -1,0 +1,216 @@
+//! `status`: per pipeline and account how far it is, and a picture of its hours.
+
+use std::collections::HashMap;
+
+use chrono::Duration;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Outcome, Result};
+use crate::ledger::{AccountLedger, HourState, hour_state};
+use crate::pipeline::Pipeline;
+use crate::plan::grid_zone;
+use crate::state::{FailedUnit, KnownAccount, RunRecord, State};
+use crate::time::{Instant, Window, hours_in, next_hour, short, slot, slot_start};
+
+use super::arguments::{ListFormat, StatusArguments};
+use super::heatmap::Heatmap;
+use super::report::span;
+use super::screen::Screen;
+use super::settings::Settings;
+
+/// Accounts listed as text; all of them are in the JSON.
+const ACCOUNTS_SHOWN: usize = 30;
+
+pub(super) async fn status(settings: &Settings, screen: &Screen, arguments: &StatusArguments) -> Result<Outcome> {
+    let pipelines = settings.pipelines(&arguments.pipelines)?;
+    let Some(state) = settings.known_state().await? else {
+        return Err(Error::bad_input(format!("nothing has run yet: there is no state `{}`", settings.state.display()))
+            .hint("`hourmark run` or `hourmark demo` begins one; --state names another"));
+    };
+    let mut documents = Vec::new();
+    for pipeline in &pipelines {
+        let facts = Facts::read(&state, pipeline, settings.clock.now(), i64::from(arguments.days)).await?;
+        match arguments.format {
+            ListFormat::Text => screen.result(&facts.text()),
+            ListFormat::Json => documents.push(facts.json()),
+        }
+    }
+    if arguments.format == ListFormat::Json {
+        screen.result(&Value::from(documents).to_string());
+    }
+    Ok(Outcome::Done)
+}
+
+/// What is shown of one pipeline.
+pub(super) struct Facts<'a> {
+    pipeline: &'a Pipeline,
+    accounts: Vec<AccountFacts>,
+    heatmap: Heatmap,
+    last_run: Option<RunRecord>,
+    failed: Vec<FailedUnit>,
+    now: Instant,
+    days: i64,
+}
+
+struct AccountFacts {
+    known: KnownAccount,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    missing: u32,
+    provisional: u32,
+    settling: u32,
+    end: u32,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) async fn read(state: &State, pipeline: &'a Pipeline, now: Instant, days: i64) -> Result<Facts<'a>> {
+        let from = slot_start(slot(now) - days * 24);
+        let ledgers = state.ledgers(&pipeline.name, from - Duration::days(1), now).await?;
+        let mut facts = Facts {
+            pipeline,
+            accounts: Vec::new(),
+            heatmap: Heatmap::default(),
+            last_run: state.last_runs(&pipeline.name, 1).await?.into_iter().next(),
+            failed: state.failed_units(&pipeline.name).await?,
+            now,
+            days,
+        };
+        for known in state.accounts(&pipeline.name).await? {
+            facts.count(known, from, &ledgers);
+        }
+        Ok(facts)
+    }
+
+    fn count(&mut self, known: KnownAccount, from: Instant, ledgers: &HashMap<String, AccountLedger>) {
+        let nothing = AccountLedger::default();
+        let ledger = ledgers.get(&known.account.id).unwrap_or(&nothing);
+        let zone = grid_zone(self.pipeline, &known.account);
+        let mut counts = Counts::default();
+        let hours = Window::new(from, self.now).into_iter().flat_map(|window| hours_in(window, zone));
+        for begin in hours {
+            let end = next_hour(begin, zone);
+            let cell = ledger.cell(slot(begin));
+            if end > self.now || (cell.is_none() && begin < known.started) {
+                continue;
+            }
+            let state = hour_state(end, cell, &self.pipeline.window, self.now);
+            let at = slot_start(slot(begin)).naive_utc();
+            self.heatmap.add(at.date(), chrono::Timelike::hour(&at) as usize, state);
+            match state {
+                HourState::Missing => counts.missing += 1,
+                HourState::Provisional => counts.provisional += 1,
+                HourState::Settling => counts.settling += 1,
+                HourState::Final => counts.end += 1,
+            }
+        }
+        self.accounts.push(AccountFacts { known, counts });
+    }
+
+    fn lag(&self, known: &KnownAccount) -> std::time::Duration {
+        (self.now - known.watermark).to_std().unwrap_or_default()
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![format!("{} ({})", self.pipeline.name, self.pipeline.platform)];
+        lines.push(match &self.last_run {
+            None => "  last run     never".to_owned(),
+            Some(run) => format!("  last run     {}", run_line(run)),
+        });
+        if self.accounts.is_empty() {
+            lines.push("  no account is known yet".to_owned());
+            return lines.join("\n");
+        }
+        lines.push(self.table());
+        for failed in self.failed.iter().take(5) {
+            lines.push(format!("  failed       {}: {}", failed.unit, failed.reason));
+        }
+        lines.push(self.picture());
+        lines.join("\n")
+    }
+
+    /// The heatmap alone.
+    pub(super) fn picture(&self) -> String {
+        self.heatmap.draw()
+    }
+
+    fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        let days = format!("final ({}d)", self.days);
+        table.set_header(["  account", "time zone", "watermark", "lag", "missing", "provisional", "settling", &days]);
+        for facts in self.accounts.iter().take(ACCOUNTS_SHOWN) {
+            let Counts { missing, provisional, settling, end } = facts.counts;
+            table.add_row([
+                format!("  {}", facts.known.account.id),
+                facts.known.account.time_zone.name().to_owned(),
+                short(facts.known.watermark).to_string(),
+                span(self.lag(&facts.known)),
+                missing.to_string(),
+                provisional.to_string(),
+                settling.to_string(),
+                end.to_string(),
+            ]);
+        }
+        for column in 4..8 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let text = table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
+        match self.accounts.len().checked_sub(ACCOUNTS_SHOWN) {
+            Some(more @ 1..) => format!("{text}\n  ... and {more} more accounts; --format json has them all"),
+            _ => text,
+        }
+    }
+
+    fn json(&self) -> Value {
+        let accounts: Vec<Value> = self
+            .accounts
+            .iter()
+            .map(|facts| {
+                json!({
+                    "account_id": facts.known.account.id,
+                    "name": facts.known.account.name,
+                    "time_zone": facts.known.account.time_zone.name(),
+                    "currency": facts.known.account.currency,
+                    "watermark": facts.known.watermark,
+                    "lag_seconds": self.lag(&facts.known).as_secs(),
+                    "missing": facts.counts.missing,
+                    "provisional": facts.counts.provisional,
+                    "settling": facts.counts.settling,
+                    "final": facts.counts.end,
+                })
+            })
+            .collect();
+        let failed: Vec<Value> = self
+            .failed
+            .iter()
+            .map(|failed| json!({"unit": failed.unit.key.as_str(), "reason": failed.reason, "at": failed.at}))
+            .collect();
+        json!({
+            "pipeline": self.pipeline.name,
+            "platform": self.pipeline.platform,
+            "last_run": self.last_run.as_ref().map(|run| json!({
+                "kind": run.kind.word(), "started": run.started, "ended": run.ended, "outcome": run.outcome,
+                "resume_at": run.resume_at, "note": run.note,
+            })),
+            "accounts": accounts,
+            "failed": failed,
+        })
+    }
+}
+
+fn run_line(run: &RunRecord) -> String {
+    let mut line = format!("{} at {}: {}", run.kind.word(), short(run.started), run.outcome);
+    if let Some(until) = run.resume_at {
+        line.push_str(&format!(", come back at {}", until.format("%Y-%m-%d %H:%M:%SZ")));
+    }
+    if !run.note.is_empty() {
+        line.push_str(&format!(" ({})", run.note.lines().next().unwrap_or_default()));
+    }
+    line
+}

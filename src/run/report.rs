@@ -1,0 +1,208 @@
+//! What a run did, as data; `cli` prints it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::lake::Published;
+use crate::plan::{Ask, Plan};
+use crate::state::RunSummary;
+use crate::telemetry::Meter;
+use crate::time::Instant;
+
+/// How many failed units a report keeps with their reasons; the rest is counted.
+const FAILURES_SHOWN: usize = 50;
+
+/// A unit that failed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitEnd {
+    /// The account (or how many), and the window.
+    pub unit: String,
+    /// What the platform or the rows said.
+    pub reason: String,
+    /// Requests made for it.
+    pub attempts: u32,
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// What was asked for.
+    pub ask: Ask,
+    /// Accounts looked at.
+    pub accounts: usize,
+    /// Units planned.
+    pub planned: u64,
+    /// Units published and recorded, earlier runs' staged ones included.
+    pub published: u64,
+    /// Of these, units that an earlier run had staged and that were not fetched again.
+    pub leftovers: u64,
+    /// Requests that were spared by them.
+    pub spared: u64,
+    /// Units that failed.
+    pub failed: u64,
+    /// The first of them.
+    pub failures: Vec<UnitEnd>,
+    /// Partitions whose file was replaced.
+    pub partitions: u64,
+    /// Rows that are new in the lake.
+    pub added: u64,
+    /// Rows whose values changed.
+    pub changed: u64,
+    /// Rows that the platform took back.
+    pub removed: u64,
+    /// Rows in responses whose hour was not asked for.
+    pub outside: u64,
+    /// Fields of responses that no column names.
+    pub unknown_fields: Vec<String>,
+    /// Account-hours older than the platform answers.
+    pub beyond_retention: u64,
+    /// Bytes of Parquet encoded.
+    pub bytes_written: u64,
+    /// Bytes of Parquet carried over as they were.
+    pub bytes_spliced: u64,
+    /// Requests sent, all attempts.
+    pub requests: u64,
+    /// Of these, further attempts.
+    pub retries: u64,
+    /// Of these, refused for a limit.
+    pub throttled: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// When the platform lets us come back, and why we wait.
+    pub resume: Option<(Instant, String)>,
+    /// Somebody stopped the run.
+    pub stopped: bool,
+    /// A failure that stops everything, as a refused token.
+    pub fatal: Option<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl RunReport {
+    pub(super) fn new(pipeline: &str, ask: Ask) -> RunReport {
+        RunReport {
+            pipeline: pipeline.to_owned(),
+            ask,
+            accounts: 0,
+            planned: 0,
+            published: 0,
+            leftovers: 0,
+            spared: 0,
+            failed: 0,
+            failures: Vec::new(),
+            partitions: 0,
+            added: 0,
+            changed: 0,
+            removed: 0,
+            outside: 0,
+            unknown_fields: Vec::new(),
+            beyond_retention: 0,
+            bytes_written: 0,
+            bytes_spliced: 0,
+            requests: 0,
+            retries: 0,
+            throttled: 0,
+            rows: 0,
+            resume: None,
+            stopped: false,
+            fatal: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// How the run ended, for the exit code.
+    pub fn outcome(&self) -> Outcome {
+        if self.fatal.is_some() && self.published == 0 {
+            Outcome::Failed(ErrorKind::Platform)
+        } else if self.failed > 0 || self.fatal.is_some() {
+            Outcome::PartlyFailed
+        } else if self.resume.is_some() {
+            Outcome::Waiting
+        } else {
+            Outcome::Done
+        }
+    }
+
+    /// Whether there is no sense in going on: the platform said wait, or refused for good.
+    pub(super) fn ends_early(&self) -> bool {
+        self.resume.is_some() || self.fatal.is_some() || self.stopped
+    }
+
+    pub(super) fn add_plan(&mut self, plan: &Plan) {
+        self.planned += plan.units.len() as u64;
+        self.beyond_retention += plan.beyond_retention;
+    }
+
+    pub(super) fn add_partition(&mut self, published: &Published) {
+        self.partitions += u64::from(published.written);
+        self.added += published.added;
+        self.changed += published.changed;
+        self.removed += published.removed;
+        self.bytes_written += published.bytes_written;
+        self.bytes_spliced += published.bytes_spliced;
+    }
+
+    pub(super) fn add_failure(&mut self, unit: String, reason: String, attempts: u32) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_SHOWN {
+            self.failures.push(UnitEnd { unit, reason, attempts });
+        }
+    }
+
+    pub(super) fn add_unknown_fields<'a>(&mut self, fields: impl IntoIterator<Item = &'a String>) {
+        for field in fields {
+            if !self.unknown_fields.contains(field) && self.unknown_fields.len() < FAILURES_SHOWN {
+                self.unknown_fields.push(field.clone());
+            }
+        }
+    }
+
+    /// The latest of the moments that units were told to come back at.
+    pub(super) fn come_back(&mut self, until: Instant, reason: String) {
+        if self.resume.as_ref().is_none_or(|(known, _)| *known < until) {
+            self.resume = Some((until, reason));
+        }
+    }
+
+    pub(super) fn take_counts(&mut self, meter: &Meter, elapsed: Duration) {
+        self.requests = meter.requests.load(Ordering::Relaxed);
+        self.retries = meter.retries.load(Ordering::Relaxed);
+        self.throttled = meter.throttled.load(Ordering::Relaxed);
+        self.rows = meter.rows.load(Ordering::Relaxed);
+        self.elapsed = elapsed;
+    }
+
+    pub(super) fn summary(&self, error: Option<&Error>) -> RunSummary {
+        let outcome = match (error, self.outcome()) {
+            (Some(_), _) => "failed",
+            (None, _) if self.stopped => "stopped",
+            (None, Outcome::Done) => "done",
+            (None, Outcome::Waiting) => "waiting",
+            (None, Outcome::PartlyFailed) => "partly failed",
+            (None, Outcome::GapsFound | Outcome::Failed(_)) => "failed",
+        };
+        let note = match (error, &self.fatal, &self.resume) {
+            (Some(error), _, _) => error.report(),
+            (None, Some(fatal), _) => fatal.clone(),
+            (None, None, Some((_, reason))) => reason.clone(),
+            (None, None, None) => String::new(),
+        };
+        RunSummary {
+            outcome: outcome.to_owned(),
+            units_done: self.published,
+            units_failed: self.failed,
+            units_waiting: self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + self.failed),
+            rows_added: self.added,
+            rows_changed: self.changed,
+            rows_removed: self.removed,
+            requests: self.requests,
+            retries: self.retries,
+            throttled: self.throttled,
+            resume_at: self.resume.as_ref().map(|(until, _)| *until),
+            note,
+        }
+    }
+}

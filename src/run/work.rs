@@ -1,0 +1,258 @@
+//! The workers of a run and the one place that publishes.
+//!
+//! Workers take units from the plan in its order, fetch them and stage them; what they did comes through a bounded
+//! channel to this task, which records it, publishes partitions whose units have all ended, and records units that are
+//! through. Publishing slower than fetching makes the workers wait, never the memory grow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::fetch::{Fetch, Slice, UnitFailure};
+use crate::lake::{Dataset, Partition, StagedSlice};
+use crate::state::{FailedUnit, StagedUnit};
+use crate::time::Instant;
+use crate::unit::Unit;
+
+use super::publish::{Publisher, Through};
+use super::{Run, RunReport};
+
+/// After a stop, nothing new is published later than this: what is staged waits for the next run.
+const PUBLISH_AFTER_STOP: Duration = Duration::from_secs(4);
+
+/// What a worker did with a unit.
+#[derive(Debug)]
+enum Ended {
+    Staged { staged: StagedUnit, outside: u64, unknown_fields: Vec<String> },
+    Failed { unit: Unit, reason: String, attempts: u32, fatal: bool },
+    ComeBack { unit: Unit, until: Instant, reason: String },
+    Stopped { unit: Unit },
+    /// The lake or the state cannot be written: no unit after this one can be either.
+    Broken(Error),
+}
+
+impl Run<'_> {
+    /// Publishes what an earlier run staged and did not publish, before anything is planned: those hours are paid for.
+    pub(super) async fn publish_leftovers(&self, report: &mut RunReport) -> Result<()> {
+        let leftovers = self.environment.state.staged_units(&self.pipeline.name).await?;
+        let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
+        self.dataset.sweep(&keys).await?;
+        if leftovers.is_empty() {
+            return Ok(());
+        }
+        report.leftovers = leftovers.len() as u64;
+        report.spared = leftovers.iter().map(|staged| u64::from(staged.requests)).sum();
+        let mut publisher = Publisher::default();
+        for staged in leftovers {
+            let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
+            publisher.staged(staged, &[], &touched, self.pipeline.missing);
+        }
+        let through = publisher.empty();
+        self.record(through, report).await?;
+        let rest = publisher.rest();
+        self.publish(&mut publisher, rest, report).await
+    }
+
+    /// Fetches, stages and publishes `units`.
+    pub(super) async fn work(&self, units: Vec<Unit>, report: &mut RunReport) -> Result<()> {
+        let mut publisher = Publisher::default();
+        for unit in &units {
+            publisher.expect(&self.dataset.partitions(&unit.accounts, unit.window));
+        }
+        // Workers stop taking units when the run is stopped from outside and when one unit's end concerns them all.
+        let halt = self.stop.child_token();
+        let (sender, mut receiver) = mpsc::channel(self.environment.workers.max(1));
+        let mut workers = self.spawn_workers(Arc::new(units), &halt, &sender);
+        drop(sender);
+        let mut broken = None;
+        while let Some(ended) = receiver.recv().await {
+            if let Err(error) = self.take(ended, &mut publisher, &halt, report).await {
+                halt.cancel();
+                broken.get_or_insert(error);
+            }
+        }
+        while workers.join_next().await.is_some() {}
+        report.stopped |= self.stop.is_cancelled();
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        self.publish_rest(&mut publisher, report).await
+    }
+
+    fn spawn_workers(&self, units: Arc<Vec<Unit>>, halt: &CancellationToken, sender: &mpsc::Sender<Ended>) -> JoinSet<()> {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut workers = JoinSet::new();
+        for _ in 0..self.environment.workers.clamp(1, units.len().max(1)) {
+            let worker = Worker {
+                units: units.clone(),
+                next: next.clone(),
+                fetch: self.fetch.clone(),
+                dataset: self.dataset.clone(),
+                halt: halt.clone(),
+                sender: sender.clone(),
+            };
+            workers.spawn(worker.run());
+        }
+        workers
+    }
+
+    async fn take(
+        &self,
+        ended: Ended,
+        publisher: &mut Publisher,
+        halt: &CancellationToken,
+        report: &mut RunReport,
+    ) -> Result<()> {
+        self.progress.ended.fetch_add(1, Ordering::Relaxed);
+        match ended {
+            Ended::Staged { staged, outside, unknown_fields } => {
+                self.environment.state.record_staged(&self.lease, &staged).await?;
+                report.outside += outside;
+                report.add_unknown_fields(&unknown_fields);
+                let expected = self.dataset.partitions(&staged.unit.accounts, staged.unit.window);
+                let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
+                publisher.staged(staged, &expected, &touched, self.pipeline.missing);
+            }
+            Ended::Failed { unit, reason, attempts, fatal } => {
+                tracing::warn!(unit = %unit.key, attempts, "unit failed: {reason}");
+                self.give_up(publisher, &unit);
+                if fatal {
+                    halt.cancel();
+                    report.fatal.get_or_insert(reason.clone());
+                }
+                self.fail(unit, reason, attempts, report).await?;
+            }
+            Ended::ComeBack { unit, until, reason } => {
+                halt.cancel();
+                self.give_up(publisher, &unit);
+                report.come_back(until, reason);
+            }
+            Ended::Stopped { unit } => self.give_up(publisher, &unit),
+            Ended::Broken(error) => return Err(error),
+        }
+        let through = publisher.empty();
+        self.record(through, report).await?;
+        let ready = publisher.ready();
+        self.publish(publisher, ready, report).await
+    }
+
+    fn give_up(&self, publisher: &mut Publisher, unit: &Unit) {
+        publisher.gave_up(&self.dataset.partitions(&unit.accounts, unit.window));
+    }
+
+    async fn fail(&self, unit: Unit, reason: String, attempts: u32, report: &mut RunReport) -> Result<()> {
+        self.progress.failed.fetch_add(1, Ordering::Relaxed);
+        report.add_failure(unit.to_string(), reason.clone(), attempts);
+        let at = self.environment.clock.now();
+        self.environment.state.record_failed(&self.lease, &FailedUnit { unit, reason, attempts, at }).await
+    }
+
+    /// Publishes what is staged when the run ends early; after a stop only as long as the one who waits is patient.
+    async fn publish_rest(&self, publisher: &mut Publisher, report: &mut RunReport) -> Result<()> {
+        let rest = publisher.rest();
+        if !report.stopped {
+            return self.publish(publisher, rest, report).await;
+        }
+        match tokio::time::timeout(PUBLISH_AFTER_STOP, self.publish(publisher, rest, report)).await {
+            Ok(result) => result,
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn publish(
+        &self,
+        publisher: &mut Publisher,
+        ready: Vec<(Partition, Vec<StagedSlice>)>,
+        report: &mut RunReport,
+    ) -> Result<()> {
+        for (partition, slices) in ready {
+            let published = self.dataset.publish(partition, &slices, self.lease.token()).await?;
+            self.progress.published.fetch_add(1, Ordering::Relaxed);
+            report.add_partition(&published);
+            let through = publisher.published(&published, &slices);
+            self.record(through, report).await?;
+        }
+        Ok(())
+    }
+
+    /// One transaction: ledger, watermarks, units. The staged files go after it; a crash in between leaves files that
+    /// the next run's sweep removes.
+    async fn record(&self, through: Vec<Through>, report: &mut RunReport) -> Result<()> {
+        let mut published = Vec::new();
+        let mut keys = Vec::new();
+        for unit in through {
+            match unit {
+                Through::Published(unit) => {
+                    keys.push(unit.key.clone());
+                    published.push(unit);
+                }
+                Through::Refused(staged, message) => {
+                    keys.push(staged.unit.key.clone());
+                    self.fail(staged.unit, message, staged.requests, report).await?;
+                }
+            }
+        }
+        if !published.is_empty() {
+            let now = self.environment.clock.now();
+            let settle = self.pipeline.window.settle;
+            self.environment.state.record_published(&self.lease, &published, settle, now).await?;
+            report.published += published.len() as u64;
+        }
+        for key in &keys {
+            self.dataset.discard(key).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One of the run's workers.
+struct Worker {
+    units: Arc<Vec<Unit>>,
+    next: Arc<AtomicUsize>,
+    fetch: Arc<Fetch>,
+    dataset: Dataset,
+    halt: CancellationToken,
+    sender: mpsc::Sender<Ended>,
+}
+
+impl Worker {
+    async fn run(self) {
+        while !self.halt.is_cancelled() {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(unit) = self.units.get(index) else { return };
+            let ended = match self.fetch.unit(unit, &self.halt).await {
+                Ok(slice) => self.stage(slice).await,
+                Err(UnitFailure::Failed { reason, attempts, fatal }) => {
+                    Ended::Failed { unit: unit.clone(), reason, attempts, fatal }
+                }
+                Err(UnitFailure::ComeBack { until, reason }) => Ended::ComeBack { unit: unit.clone(), until, reason },
+                Err(UnitFailure::Stopped) => Ended::Stopped { unit: unit.clone() },
+            };
+            if self.sender.send(ended).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn stage(&self, slice: Slice) -> Ended {
+        match self.dataset.stage(&slice.unit.key, slice.rows).await {
+            Ok(file) => Ended::Staged {
+                staged: StagedUnit {
+                    unit: slice.unit,
+                    window: slice.window,
+                    fetched_at: slice.fetched_at,
+                    rows: file.rows,
+                    requests: slice.requests,
+                },
+                outside: slice.outside,
+                unknown_fields: slice.unknown_fields,
+            },
+            Err(error) => Ended::Broken(error),
+        }
+    }
+}
