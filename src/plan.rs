@@ -68,7 +68,9 @@ pub struct Plan {
 /// whatever was asked for.
 pub fn grid_zone(pipeline: &Pipeline, account: &Account) -> Tz {
     let rule = match &pipeline.hour {
-        HourSource::Instant { zone, .. } | HourSource::DateHour { zone, .. } | HourSource::DateRange { zone, .. } => zone,
+        HourSource::Instant { zone, .. } | HourSource::DateHour { zone, .. } | HourSource::DateRange { zone, .. } => {
+            zone
+        }
     };
     match rule {
         ZoneRule::Utc => Tz::UTC,

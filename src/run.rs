@@ -199,7 +199,8 @@ impl Run<'_> {
             return Err(Error::bad_input(format!("pipeline `{}` has no account `{unknown}`", self.pipeline.name))
                 .hint("`hourmark status` lists the accounts"));
         }
-        let wanted = |id: &str| listed.contains(id) && (order.accounts.is_empty() || order.accounts.iter().any(|a| a == id));
+        let wanted =
+            |id: &str| listed.contains(id) && (order.accounts.is_empty() || order.accounts.iter().any(|a| a == id));
         Ok(known.into_iter().filter(|known| wanted(&known.account.id)).collect())
     }
 

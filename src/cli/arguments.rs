@@ -115,7 +115,9 @@ pub enum Command {
     Plan(PlanArguments),
 
     /// Shows watermarks, lag, last results and a heatmap of hours
-    #[command(after_help = "Examples:\n  hourmark status\n  hourmark status demo --days 14\n  hourmark status --format json")]
+    #[command(
+        after_help = "Examples:\n  hourmark status\n  hourmark status demo --days 14\n  hourmark status --format json"
+    )]
     Status(StatusArguments),
 
     /// Lists the hours that are missing; exit code 5 where there are any
@@ -123,10 +125,12 @@ pub enum Command {
     Gaps(GapsArguments),
 
     /// Answers SQL over the lake and the state
-    #[command(after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `units`, `runs`.\n\n\
+    #[command(
+        after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `units`, `runs`.\n\n\
         Examples:\n  hourmark query \"select date, sum(spend) from campaign_hours group by date order by date\"\n  \
         hourmark query \"select * from demo where date = '2026-11-20'\" --format parquet --output day.parquet\n  \
-        hourmark query \"show tables\"")]
+        hourmark query \"show tables\""
+    )]
     Query(QueryArguments),
 
     /// Checks pipeline files and shows the plan and the first request; sends nothing

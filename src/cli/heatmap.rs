@@ -40,7 +40,10 @@ impl Heatmap {
             let line: String = cells.iter().map(mark).collect();
             lines.push(format!("  {date}   {}", line.trim_end()));
         }
-        lines.push("  █ final  ▓ settling  ▒ provisional  ◌ some accounts missing  ✗ missing  (blank: not asked for)".to_owned());
+        lines.push(
+            "  █ final  ▓ settling  ▒ provisional  ◌ some accounts missing  ✗ missing  (blank: not asked for)"
+                .to_owned(),
+        );
         lines.join("\n")
     }
 }

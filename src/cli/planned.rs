@@ -76,16 +76,16 @@ fn text(pipeline: &Pipeline, accounts: usize, planned: &Plan, per_unit: f64) -> 
     for quota in &pipeline.quotas {
         lines.push(format!("  quota       {}", quota_line(quota, planned, per_unit)));
     }
-    let partitions: BTreeSet<_> = planned
-        .units
-        .iter()
-        .flat_map(|unit| partitions_of(&unit.accounts, unit.window, &pipeline.lake))
-        .collect();
+    let partitions: BTreeSet<_> =
+        planned.units.iter().flat_map(|unit| partitions_of(&unit.accounts, unit.window, &pipeline.lake)).collect();
     if let (Some(first), Some(last)) = (partitions.first(), partitions.last()) {
         lines.push(format!("  partitions  {}, {first} to {last}", partitions.len()));
     }
     if planned.beyond_retention > 0 {
-        lines.push(format!("  too old     {} account-hours are older than the platform answers", planned.beyond_retention));
+        lines.push(format!(
+            "  too old     {} account-hours are older than the platform answers",
+            planned.beyond_retention
+        ));
     }
     lines.join("\n")
 }

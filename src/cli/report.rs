@@ -17,10 +17,30 @@ pub(super) fn table(report: &RunReport) -> String {
         0 => String::new(),
         some => format!(" ({some} staged by an earlier run, which spared {} requests)", report.spared),
     };
-    fact("units", format!("{} published{leftovers}, {} failed, of {} planned", report.published, report.failed, report.planned));
-    fact("rows", format!("{} read, {} new, {} changed, {} taken back", report.rows, report.added, report.changed, report.removed));
-    fact("requests", format!("{}, of them {} repeated, {} refused for a limit", report.requests, report.retries, report.throttled));
-    fact("partitions", format!("{} written, {} encoded, {} carried over", report.partitions, size(report.bytes_written), size(report.bytes_spliced)));
+    fact(
+        "units",
+        format!("{} published{leftovers}, {} failed, of {} planned", report.published, report.failed, report.planned),
+    );
+    fact(
+        "rows",
+        format!(
+            "{} read, {} new, {} changed, {} taken back",
+            report.rows, report.added, report.changed, report.removed
+        ),
+    );
+    fact(
+        "requests",
+        format!("{}, of them {} repeated, {} refused for a limit", report.requests, report.retries, report.throttled),
+    );
+    fact(
+        "partitions",
+        format!(
+            "{} written, {} encoded, {} carried over",
+            report.partitions,
+            size(report.bytes_written),
+            size(report.bytes_spliced)
+        ),
+    );
     if report.outside > 0 {
         fact("left away", format!("{} rows of hours that were not asked for or not over", report.outside));
     }
@@ -34,7 +54,10 @@ pub(super) fn table(report: &RunReport) -> String {
         fact("failed", format!("{}: {}", failure.unit, failure.reason));
     }
     if report.failed > FAILURES_SHOWN as u64 {
-        fact("failed", format!("... and {} more; `hourmark gaps` lists them all", report.failed - FAILURES_SHOWN as u64));
+        fact(
+            "failed",
+            format!("... and {} more; `hourmark gaps` lists them all", report.failed - FAILURES_SHOWN as u64),
+        );
     }
     if let Some((until, reason)) = &report.resume {
         fact("waiting", format!("come back at {}: {reason}", until.format("%Y-%m-%d %H:%M:%SZ")));

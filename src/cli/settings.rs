@@ -95,8 +95,11 @@ impl Settings {
     pub(super) fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>> {
         let path = self.pipeline_file(name);
         if !path.exists() {
-            return Err(Error::bad_input(format!("there is no pipeline `{name}`: `{}` does not exist", path.display()))
-                .hint(format!("`hourmark new {name}` writes one to begin with; the folder is set by --pipelines")));
+            return Err(Error::bad_input(format!(
+                "there is no pipeline `{name}`: `{}` does not exist",
+                path.display()
+            ))
+            .hint(format!("`hourmark new {name}` writes one to begin with; the folder is set by --pipelines")));
         }
         pipeline::load(&path, &self.overrides).map(Arc::new)
     }

@@ -60,7 +60,13 @@ impl Publisher {
     }
 
     /// An expected unit is staged. `touched` are the partitions of its closed window, a part of what was expected.
-    pub(super) fn staged(&mut self, staged: StagedUnit, expected: &[Partition], touched: &[Partition], missing: Missing) {
+    pub(super) fn staged(
+        &mut self,
+        staged: StagedUnit,
+        expected: &[Partition],
+        touched: &[Partition],
+        missing: Missing,
+    ) {
         self.gave_up(expected);
         for partition in touched {
             let waiting = self.partitions.entry(*partition).or_default();
@@ -72,8 +78,12 @@ impl Publisher {
 
     /// Takes the partitions out that nobody is expected for any more, newest first, with their slices.
     pub(super) fn ready(&mut self) -> Vec<(Partition, Vec<StagedSlice>)> {
-        let done: Vec<Partition> =
-            self.partitions.iter().filter(|(_, waiting)| waiting.pending == 0).map(|(partition, _)| *partition).collect();
+        let done: Vec<Partition> = self
+            .partitions
+            .iter()
+            .filter(|(_, waiting)| waiting.pending == 0)
+            .map(|(partition, _)| *partition)
+            .collect();
         self.take(done)
     }
 
@@ -101,7 +111,8 @@ impl Publisher {
         for slice in slices {
             let Some(open) = self.units.get_mut(&slice.key) else { continue };
             open.left = open.left.saturating_sub(1);
-            let own = |change: &&(String, Instant)| slice.accounts.contains(&change.0) && slice.window.contains(change.1);
+            let own =
+                |change: &&(String, Instant)| slice.accounts.contains(&change.0) && slice.window.contains(change.1);
             open.changed.extend(published.changes.iter().filter(own).cloned());
             if let Some(refused) = published.refused.iter().find(|refused| refused.key == slice.key) {
                 open.refused = Some(refused.message.clone());

@@ -28,10 +28,25 @@ const PUBLISH_AFTER_STOP: Duration = Duration::from_secs(4);
 /// What a worker did with a unit.
 #[derive(Debug)]
 enum Ended {
-    Staged { staged: StagedUnit, outside: u64, unknown_fields: Vec<String> },
-    Failed { unit: Unit, reason: String, attempts: u32, fatal: bool },
-    ComeBack { unit: Unit, until: Instant, reason: String },
-    Stopped { unit: Unit },
+    Staged {
+        staged: StagedUnit,
+        outside: u64,
+        unknown_fields: Vec<String>,
+    },
+    Failed {
+        unit: Unit,
+        reason: String,
+        attempts: u32,
+        fatal: bool,
+    },
+    ComeBack {
+        unit: Unit,
+        until: Instant,
+        reason: String,
+    },
+    Stopped {
+        unit: Unit,
+    },
     /// The lake or the state cannot be written: no unit after this one can be either.
     Broken(Error),
 }
@@ -84,7 +99,12 @@ impl Run<'_> {
         self.publish_rest(&mut publisher, report).await
     }
 
-    fn spawn_workers(&self, units: Arc<Vec<Unit>>, halt: &CancellationToken, sender: &mpsc::Sender<Ended>) -> JoinSet<()> {
+    fn spawn_workers(
+        &self,
+        units: Arc<Vec<Unit>>,
+        halt: &CancellationToken,
+        sender: &mpsc::Sender<Ended>,
+    ) -> JoinSet<()> {
         let next = Arc::new(AtomicUsize::new(0));
         let mut workers = JoinSet::new();
         for _ in 0..self.environment.workers.clamp(1, units.len().max(1)) {
