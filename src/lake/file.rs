@@ -1,0 +1,269 @@
+//! A partition's Parquet file as it is in the lake now, read hour by hour.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use bytes::{Buf, Bytes};
+use chrono::DateTime;
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataPushDecoder};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::statistics::Statistics;
+
+use super::store::{Stat, Store};
+use crate::error::{Error, Result};
+use crate::merge::{Shape, conform};
+use crate::pipeline::schema::HOUR;
+use crate::time::Instant;
+
+/// The footer's metadata key of the count of replacements.
+pub(super) const GENERATION: &str = "hourmark.generation";
+/// The footer and the page indexes of a day are mostly found in this many bytes at the end.
+const TAIL: u64 = 256 * 1024;
+
+/// A file as it is in the lake now: its footer, not its rows.
+#[derive(Debug)]
+pub(super) struct PartitionFile {
+    path: String,
+    shown: String,
+    pub(super) stat: Stat,
+    metadata: Arc<ParquetMetaData>,
+    /// The hours that it has rows of, in order, with the row groups of each.
+    pub(super) hours: Vec<(Instant, Range<usize>)>,
+    /// How often the file was replaced before.
+    pub(super) generation: u64,
+    /// Whether its columns are those of the dataset today, so that its bytes can be kept.
+    pub(super) current: bool,
+}
+
+/// The bytes of some adjacent row groups, or of one column of them.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    bytes: Bytes,
+    offset: u64,
+    file_size: u64,
+}
+
+impl PartitionFile {
+    /// Reads the footer and page indexes; `None` where there is no such file.
+    pub(super) async fn open(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
+        let Some(stat) = store.stat(path).await? else { return Ok(None) };
+        let shown = store.shown(path);
+        let metadata = Arc::new(read_metadata(store, path, &stat, &shown).await?);
+        let parts = describe(&metadata, schema).map_err(|error| broken(&shown, error))?;
+        let Description { hours, generation, current } = parts;
+        Ok(Some(PartitionFile { path: path.to_owned(), shown, stat, metadata, hours, generation, current }))
+    }
+
+    /// Rows in the file.
+    pub(super) fn rows(&self) -> u64 {
+        self.metadata.file_metadata().num_rows() as u64
+    }
+
+    /// The row groups of an hour; none where it has no rows.
+    pub(super) fn groups_of(&self, hour: Instant) -> Option<Range<usize>> {
+        let place = self.hours.binary_search_by_key(&hour, |(hour, _)| *hour).ok()?;
+        Some(self.hours[place].1.clone())
+    }
+
+    /// Reads the bytes of some row groups.
+    pub(super) async fn read(&self, store: &Store, groups: Range<usize>) -> Result<Part> {
+        let all = 0..self.metadata.file_metadata().schema_descr().num_columns();
+        self.read_columns(store, groups, all).await
+    }
+
+    /// Reads the bytes of one column of a row group.
+    pub(super) async fn read_column(&self, store: &Store, group: usize, column: usize) -> Result<Part> {
+        self.read_columns(store, group..group + 1, column..column + 1).await
+    }
+
+    async fn read_columns(&self, store: &Store, groups: Range<usize>, columns: Range<usize>) -> Result<Part> {
+        let (mut begin, mut end) = (u64::MAX, 0);
+        for group in &self.metadata.row_groups()[groups] {
+            for column in &group.columns()[columns.clone()] {
+                let (start, length) = column.byte_range();
+                begin = begin.min(start);
+                end = end.max(start + length);
+            }
+        }
+        let bytes = store.read_range(&self.path, &self.stat, begin..end).await?;
+        Ok(Part { bytes, offset: begin, file_size: self.stat.size })
+    }
+
+    /// Decodes row groups, in the dataset's schema. Blocking.
+    pub(super) fn decode(&self, part: Part, groups: Range<usize>, schema: &SchemaRef) -> Result<RecordBatch> {
+        let found = self.decode_columns(part, groups, ProjectionMask::all())?;
+        conform(&found, schema)
+    }
+
+    /// The place of a column in this file; `None` where it is from before the column was declared.
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        let columns = self.metadata.file_metadata().schema_descr().columns();
+        columns.iter().position(|column| column.name() == name)
+    }
+
+    /// Decodes one column of a row group. Blocking.
+    pub(super) fn decode_column(&self, part: Part, group: usize, column: usize) -> Result<RecordBatch> {
+        let descriptor = self.metadata.file_metadata().schema_descr();
+        self.decode_columns(part, group..group + 1, ProjectionMask::leaves(descriptor, [column]))
+    }
+
+    fn decode_columns(&self, part: Part, groups: Range<usize>, mask: ProjectionMask) -> Result<RecordBatch> {
+        let rows: i64 = self.metadata.row_groups()[groups.clone()].iter().map(|group| group.num_rows()).sum();
+        let decode = || -> ParquetResult<RecordBatch> {
+            let metadata = ArrowReaderMetadata::try_new(self.metadata.clone(), ArrowReaderOptions::new())?;
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(part, metadata)
+                .with_row_groups(groups.collect())
+                .with_projection(mask)
+                .with_batch_size(rows.max(1) as usize)
+                .build()?;
+            let schema = arrow::array::RecordBatchReader::schema(&reader);
+            let batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
+            match batches.as_slice() {
+                [only] => Ok(only.clone()),
+                several => Ok(concat_batches(&schema, several)?),
+            }
+        };
+        decode().map_err(|error| broken(&self.shown, error))
+    }
+
+    /// What a writer must know to take over a row group's columns as they are.
+    pub(super) fn closed_columns(&self, group: usize) -> Vec<ColumnCloseResult> {
+        let metadata = &self.metadata;
+        let row_group = metadata.row_group(group);
+        let mut closed = Vec::with_capacity(row_group.num_columns());
+        for (place, column) in row_group.columns().iter().enumerate() {
+            let column_index = metadata.column_index().map(|index| index[group][place].clone());
+            closed.push(ColumnCloseResult {
+                bytes_written: column.compressed_size() as u64,
+                rows_written: row_group.num_rows() as u64,
+                metadata: column.clone(),
+                bloom_filter: None,
+                column_index: column_index.filter(|index| !matches!(index, ColumnIndexMetaData::NONE)),
+                offset_index: metadata.offset_index().map(|index| index[group][place].clone()),
+            });
+        }
+        closed
+    }
+}
+
+impl Length for Part {
+    fn len(&self) -> u64 {
+        self.file_size
+    }
+}
+
+impl ChunkReader for Part {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        let begin = self.place(start, 0)?;
+        Ok(self.bytes.slice(begin..).reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        let begin = self.place(start, length)?;
+        Ok(self.bytes.slice(begin..begin + length))
+    }
+}
+
+impl Part {
+    /// Bytes of it.
+    pub(super) fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Where a place in the file is in the bytes at hand.
+    fn place(&self, start: u64, length: usize) -> ParquetResult<usize> {
+        let begin = start.checked_sub(self.offset).and_then(|begin| usize::try_from(begin).ok());
+        match begin {
+            Some(begin) if begin + length <= self.bytes.len() => Ok(begin),
+            _ => Err(ParquetError::EOF(format!("bytes {start}+{length} were not read"))),
+        }
+    }
+}
+
+async fn read_metadata(store: &Store, path: &str, stat: &Stat, shown: &str) -> Result<ParquetMetaData> {
+    let decoder = || {
+        // Statistics of encodings as they are in the file: a mask would not survive being spliced.
+        let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
+        let decoder = ParquetMetaDataPushDecoder::try_new(stat.size)?;
+        Ok(decoder.with_page_index_policy(PageIndexPolicy::Required).with_metadata_options(Some(Arc::new(options))))
+    };
+    let mut decoder = decoder().map_err(|error| broken(shown, error))?;
+    let tail = stat.size - TAIL.min(stat.size)..stat.size;
+    let bytes = store.read_range(path, stat, tail.clone()).await?;
+    decoder.push_range(tail, bytes).map_err(|error| broken(shown, error))?;
+    loop {
+        match decoder.try_decode().map_err(|error| broken(shown, error))? {
+            DecodeResult::Data(metadata) => return Ok(metadata),
+            DecodeResult::Finished => return Err(Error::internal(format!("the footer of `{shown}` is read twice"))),
+            DecodeResult::NeedsData(ranges) => {
+                for range in ranges {
+                    let bytes = store.read_range(path, stat, range.clone()).await?;
+                    decoder.push_range(range, bytes).map_err(|error| broken(shown, error))?;
+                }
+            }
+        }
+    }
+}
+
+struct Description {
+    hours: Vec<(Instant, Range<usize>)>,
+    generation: u64,
+    current: bool,
+}
+
+fn describe(metadata: &ParquetMetaData, schema: &SchemaRef) -> ParquetResult<Description> {
+    let file = metadata.file_metadata();
+    let key_values = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let generation = key_values.iter().find(|entry| entry.key == GENERATION).and_then(|entry| entry.value.as_ref());
+    let found = parquet_to_arrow_schema(file.schema_descr(), None)?;
+    let same_fields = found.fields().iter().zip(schema.fields()).all(|(one, other)| {
+        (one.name(), one.data_type(), one.is_nullable()) == (other.name(), other.data_type(), other.is_nullable())
+    });
+    Ok(Description {
+        hours: hours(metadata)?,
+        generation: generation.and_then(|text| text.parse().ok()).unwrap_or(0),
+        current: same_fields && found.fields().len() == schema.fields().len(),
+    })
+}
+
+/// The hour of each row group, from its statistics; row groups of one hour stand together.
+fn hours(metadata: &ParquetMetaData) -> ParquetResult<Vec<(Instant, Range<usize>)>> {
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let hour = columns.iter().position(|column| column.name() == HOUR);
+    let hour = hour.ok_or_else(|| ParquetError::General(format!("it has no column `{HOUR}`")))?;
+    let mut hours: Vec<(Instant, Range<usize>)> = Vec::new();
+    for (place, group) in metadata.row_groups().iter().enumerate() {
+        let one = match group.column(hour).statistics() {
+            Some(Statistics::Int64(range)) if range.min_opt() == range.max_opt() => range.min_opt().copied(),
+            _ => None,
+        };
+        let one = one.and_then(DateTime::from_timestamp_micros);
+        let one = one.ok_or_else(|| ParquetError::General(format!("its row group {place} is not of one hour")))?;
+        match hours.last_mut() {
+            Some((last, range)) if *last == one => range.end = place + 1,
+            Some((last, _)) if *last > one => {
+                return Err(ParquetError::General(format!("its row group {place} is not in order")));
+            }
+            _ => hours.push((one, place..place + 1)),
+        }
+    }
+    Ok(hours)
+}
+
+fn broken(shown: &str, error: ParquetError) -> Error {
+    Error::storage(format!("cannot use `{shown}`"))
+        .because(error)
+        .hint("hourmark did not write it, or it is damaged: move it away, then fetch its hours again with `backfill`")
+}

@@ -1,0 +1,296 @@
+//! Publishing: staged slices are merged into one partition, hour by hour, and its file is replaced if anything changed.
+//!
+//! Bytes are read by the async side, decoded, merged and written by blocking tasks; one hour is in memory at a time. An
+//! attempt writes optimistically. If the guard refuses a slice, the attempt's temporary is thrown away and the
+//! partition is merged once more without that slice; what a slice would erase does not depend on the other slices, so
+//! two attempts are enough.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+
+use super::file::{Part, PartitionFile};
+use super::layout::Partition;
+use super::staged::{StagedHour, StagedReader};
+use super::store::Store;
+use super::writer::{PartitionWriter, Written};
+use super::{Dataset, Published, Refused, StagedSlice, blocking};
+use crate::error::Result;
+use crate::merge::{Arrival, Claim, Claims, Guard, HourMerge, Tally, guard, merge_hour};
+use crate::pipeline::schema::KEY;
+use crate::time::Instant;
+
+/// Bytes of small staged files that are kept in memory while their partition is published.
+const KEEP_ALL: u64 = 64 * 1024 * 1024;
+/// A staged file above this size is read hour by hour.
+const KEEP_ONE: u64 = 1024 * 1024;
+
+/// Merges `slices` into `partition`; see [`Dataset::publish`].
+pub(super) async fn publish(dataset: &Dataset, partition: Partition, slices: &[StagedSlice]) -> Result<Published> {
+    let file = PartitionFile::open(dataset.store(), &dataset.path(partition), dataset.schema()).await?;
+    let mut job = Job { dataset, partition, file: file.map(Arc::new), readers: open(dataset, slices).await? };
+    let claims = Claims::new(slices.iter().map(claim).collect());
+    let mut attempt = job.attempt(&claims).await?;
+    let refused = job.refused(&claims, &attempt.tallies).await?;
+    if !refused.is_empty() {
+        let is_refused = |claim: &Claim| refused.iter().any(|refusal| refusal.key == claim.key);
+        let left: Vec<Claim> = claims.list().iter().filter(|claim| !is_refused(claim)).cloned().collect();
+        job.readers.retain(|key, _| left.iter().any(|claim| claim.key.as_str() == key));
+        drop(attempt);
+        attempt = job.attempt(&Claims::new(left)).await?;
+    }
+    job.commit(attempt, refused).await
+}
+
+fn claim(slice: &StagedSlice) -> Claim {
+    Claim {
+        key: slice.key.clone(),
+        fetched_at: slice.fetched_at,
+        accounts: slice.accounts.clone(),
+        window: slice.window,
+        missing: slice.missing,
+    }
+}
+
+async fn open(dataset: &Dataset, slices: &[StagedSlice]) -> Result<HashMap<String, Arc<StagedReader>>> {
+    let mut readers = HashMap::with_capacity(slices.len());
+    let mut kept = 0;
+    for slice in slices.iter().filter(|slice| slice.rows > 0) {
+        let keep = if kept < KEEP_ALL { KEEP_ONE } else { 0 };
+        let reader = StagedReader::open(dataset.store(), dataset.name(), &slice.key, keep).await?;
+        kept += reader.kept();
+        readers.insert(slice.key.as_str().to_owned(), Arc::new(reader));
+    }
+    Ok(readers)
+}
+
+struct Job<'a> {
+    dataset: &'a Dataset,
+    partition: Partition,
+    file: Option<Arc<PartitionFile>>,
+    readers: HashMap<String, Arc<StagedReader>>,
+}
+
+/// What one pass over the partition's hours came to. Dropping it throws the temporary away.
+struct Attempt {
+    output: Output,
+    published: Published,
+    tallies: Vec<Tally>,
+}
+
+/// The file to come. It is not begun before the first change, so that nothing is written where nothing changed.
+#[derive(Default)]
+struct Output {
+    writer: Option<PartitionWriter>,
+    /// Row groups of the file before that come first.
+    waiting: Vec<OldGroups>,
+}
+
+impl Job<'_> {
+    async fn attempt(&self, claims: &Claims) -> Result<Attempt> {
+        let claims = Arc::new(claims.clone());
+        let mut attempt = Attempt {
+            output: Output::default(),
+            published: Published::unchanged(self.partition, self.file.as_deref()),
+            tallies: vec![Tally::default(); claims.list().len()],
+        };
+        for hour in self.hours() {
+            let old = self.old_groups(hour);
+            let mut merged = self.merge(hour, old.as_ref(), &claims, &mut attempt.tallies).await?;
+            match (merged.rows.take(), old) {
+                (Some(rows), _) => {
+                    self.replace(&mut attempt.output, rows).await?;
+                    attempt.published.count(hour, merged);
+                }
+                (None, Some(old)) => self.keep(&mut attempt.output, old).await?,
+                (None, None) => {}
+            }
+        }
+        Ok(attempt)
+    }
+
+    fn old_groups(&self, hour: Instant) -> Option<OldGroups> {
+        let file = self.file.as_ref()?;
+        Some(OldGroups { groups: file.groups_of(hour)?, file: file.clone() })
+    }
+
+    /// All hours that the partition has rows of now or that a slice brings.
+    fn hours(&self) -> BTreeSet<Instant> {
+        let window = self.partition.window();
+        let mut hours: BTreeSet<Instant> =
+            self.file.iter().flat_map(|file| file.hours.iter().map(|(hour, _)| *hour)).collect();
+        for reader in self.readers.values() {
+            hours.extend(reader.hours(window));
+        }
+        hours
+    }
+
+    async fn merge(
+        &self,
+        hour: Instant,
+        old: Option<&OldGroups>,
+        claims: &Arc<Claims>,
+        tallies: &mut Vec<Tally>,
+    ) -> Result<HourMerge> {
+        let mut staged: Vec<(usize, StagedHour)> = Vec::new();
+        for (index, claim) in claims.list().iter().enumerate() {
+            let Some(reader) = self.readers.get(claim.key.as_str()) else { continue };
+            staged.extend(reader.read(self.dataset.store(), hour).await?.map(|found| (index, found)));
+        }
+        if staged.is_empty() && !claims.may_drop(hour) {
+            return Ok(HourMerge::default());
+        }
+        let old = match old {
+            Some(old) => Some(old.read(self.dataset.store()).await?),
+            None => None,
+        };
+        let (dataset, claims, bucket) = (self.dataset.clone(), claims.clone(), self.partition.bucket);
+        let mut counted = std::mem::take(tallies);
+        let (merged, counted) = blocking(move || {
+            let shape = dataset.shape();
+            let old = old.map(|old| old.decode(&dataset)).transpose()?;
+            let mut arrivals = Vec::with_capacity(staged.len());
+            for (claim, hour) in staged {
+                let rows = hour.decode(shape, bucket, dataset.buckets())?;
+                if rows.num_rows() > 0 {
+                    arrivals.push(Arrival { claim, rows });
+                }
+            }
+            let merged = merge_hour(shape, hour, old.as_ref(), &arrivals, &claims, &mut counted)?;
+            Ok((merged, counted))
+        })
+        .await?;
+        *tallies = counted;
+        Ok(merged)
+    }
+
+    /// An hour that stays as it is.
+    async fn keep(&self, output: &mut Output, old: OldGroups) -> Result<()> {
+        let Some(mut writer) = output.writer.take() else {
+            output.waiting.push(old);
+            return Ok(());
+        };
+        let old = old.read(self.dataset.store()).await?;
+        let dataset = self.dataset.clone();
+        let kept = blocking(move || {
+            if old.file.current {
+                writer.splice(&old.file, &old.part, old.groups)?;
+            } else {
+                writer.encode(&old.decode(&dataset)?)?;
+            }
+            Ok(writer)
+        });
+        output.writer = Some(kept.await?);
+        Ok(())
+    }
+
+    /// An hour with other rows than before.
+    async fn replace(&self, output: &mut Output, rows: RecordBatch) -> Result<()> {
+        if output.writer.is_none() {
+            let (dataset, partition) = (self.dataset.clone(), self.partition);
+            let generation = self.file.as_ref().map_or(0, |file| file.generation) + 1;
+            output.writer = Some(blocking(move || dataset.begin(partition, generation)).await?);
+            for old in std::mem::take(&mut output.waiting) {
+                self.keep(output, old).await?;
+            }
+        }
+        let Some(mut writer) = output.writer.take() else { return Ok(()) };
+        let encoded = blocking(move || {
+            writer.encode(&rows)?;
+            Ok(writer)
+        });
+        output.writer = Some(encoded.await?);
+        Ok(())
+    }
+
+    /// The slices that would erase more than they may.
+    async fn refused(&self, claims: &Claims, tallies: &[Tally]) -> Result<Vec<Refused>> {
+        let mut refused = Vec::new();
+        for (claim, tally) in claims.list().iter().zip(tallies) {
+            let mut verdict = guard(claim, tally, None);
+            if verdict == Guard::NeedsTotal {
+                verdict = guard(claim, tally, Some(self.total(claim).await?));
+            }
+            if let Guard::Refuse(reason) = verdict {
+                let file = self.dataset.store().shown(&self.dataset.path(self.partition));
+                refused.push(Refused { key: claim.key.clone(), message: format!("`{file}`: {reason}") });
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Rows in the whole file of the accounts of a claim.
+    async fn total(&self, claim: &Claim) -> Result<u64> {
+        let Some(file) = &self.file else { return Ok(0) };
+        let Some(column) = file.column(KEY[1]) else { return Ok(0) };
+        let accounts: Arc<BTreeSet<String>> = Arc::new(claim.accounts.iter().cloned().collect());
+        let mut total = 0;
+        for group in file.hours.iter().flat_map(|(_, groups)| groups.clone()) {
+            let part = file.read_column(self.dataset.store(), group, column).await?;
+            let (file, accounts) = (file.clone(), accounts.clone());
+            total += blocking(move || {
+                let rows = file.decode_column(part, group, column)?;
+                let ids = rows.column(0).as_string::<i32>();
+                Ok(ids.iter().flatten().filter(|id| accounts.contains(*id)).count() as u64)
+            })
+            .await?;
+        }
+        Ok(total)
+    }
+
+    async fn commit(&self, attempt: Attempt, refused: Vec<Refused>) -> Result<Published> {
+        let mut published = Published { refused, ..attempt.published };
+        let Some(writer) = attempt.output.writer else { return Ok(published) };
+        let store = self.dataset.store();
+        let path = self.dataset.path(self.partition);
+        // The lease keeps other publishers out; this catches one that lost its lease without noticing.
+        if store.stat(&path).await? != self.file.as_ref().map(|file| file.stat.clone()) {
+            return Err(store.replaced(&path));
+        }
+        let store = store.clone();
+        let expected = published.rows + published.added - published.removed;
+        let written = blocking(move || {
+            let written = writer.commit(expected)?;
+            if written.rows == 0 {
+                store.remove(&path)?;
+            }
+            Ok(written)
+        });
+        let Written { rows, bytes, spliced } = written.await?;
+        published.written = true;
+        published.rows = rows;
+        published.generation += 1;
+        if rows > 0 {
+            (published.bytes_written, published.bytes_spliced) = (bytes, spliced);
+        }
+        Ok(published)
+    }
+}
+
+/// Row groups of one hour in the file before.
+struct OldGroups {
+    file: Arc<PartitionFile>,
+    groups: Range<usize>,
+}
+
+impl OldGroups {
+    async fn read(&self, store: &Store) -> Result<OldPart> {
+        let part = self.file.read(store, self.groups.clone()).await?;
+        Ok(OldPart { file: self.file.clone(), part, groups: self.groups.clone() })
+    }
+}
+
+/// Row groups of the file before, read but not decoded.
+struct OldPart {
+    file: Arc<PartitionFile>,
+    part: Part,
+    groups: Range<usize>,
+}
+
+impl OldPart {
+    fn decode(&self, dataset: &Dataset) -> Result<RecordBatch> {
+        self.file.decode(self.part.clone(), self.groups.clone(), dataset.schema())
+    }
+}

@@ -1,0 +1,193 @@
+//! The columns of a dataset by their part in a merge: key, compared values, `seen_at`.
+
+use std::ops::Range;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DynComparator, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    make_comparator, new_null_array,
+};
+use arrow::compute::{CastOptions, SortOptions, cast_with_options, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, Rows, SortField};
+use chrono::DateTime;
+
+use crate::error::{Error, Result};
+use crate::pipeline::schema::{HOUR, KEY, SEEN_AT, instant_type};
+use crate::time::Instant;
+
+/// A dataset's columns by their part in a merge.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    schema: SchemaRef,
+    key: Vec<usize>,
+    compared: Vec<usize>,
+    account: usize,
+    hour: usize,
+    seen_at: Option<usize>,
+}
+
+impl Shape {
+    /// Checks that the key begins with `hour` and `account_id` and that its columns are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadInput`](crate::error::ErrorKind::BadInput) names the column that does not fit.
+    pub fn new(schema: SchemaRef, key: &[String]) -> Result<Shape> {
+        let find = |name: &str| {
+            schema.index_of(name).map_err(|_| Error::bad_input(format!("the key column `{name}` is not in the schema")))
+        };
+        if key.len() < 2 || key[0] != HOUR || key[1] != KEY[1] {
+            let found = key.join(", ");
+            return Err(Error::bad_input(format!("a key begins with `{HOUR}, {}`, found `{found}`", KEY[1])));
+        }
+        let indices = key.iter().map(|name| find(name)).collect::<Result<Vec<usize>>>()?;
+        let expected = [(indices[0], instant_type()), (indices[1], DataType::Utf8)];
+        for (index, data_type) in expected {
+            let field = schema.field(index);
+            if *field.data_type() != data_type {
+                let (name, found) = (field.name(), field.data_type());
+                return Err(Error::bad_input(format!("the key column `{name}` is {found}, not {data_type}")));
+            }
+        }
+        let seen_at = schema.index_of(SEEN_AT).ok().filter(|index| *schema.field(*index).data_type() == instant_type());
+        let compared =
+            (0..schema.fields().len()).filter(|index| !indices.contains(index) && Some(*index) != seen_at).collect();
+        Ok(Shape { hour: indices[0], account: indices[1], key: indices, compared, seen_at, schema })
+    }
+
+    /// The dataset's schema.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The places of the key's columns in the schema, in the order in which rows are sorted.
+    pub fn key(&self) -> &[usize] {
+        &self.key
+    }
+
+    /// The place of the `hour` column.
+    pub fn hour(&self) -> usize {
+        self.hour
+    }
+
+    /// The place of the `account_id` column.
+    pub fn account(&self) -> usize {
+        self.account
+    }
+
+    /// `rows` sorted by key with one row per key, and how many doubles were left out. Of doubles the later row stays.
+    pub fn sort_unique(&self, rows: &RecordBatch) -> Result<(RecordBatch, u64)> {
+        let converter = self.converter(&self.key)?;
+        let keys = convert(&converter, rows, &self.key)?;
+        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        order.sort_by(|one, other| keys.row(*one).cmp(&keys.row(*other)));
+        let mut kept = Vec::with_capacity(order.len());
+        for doubles in order.chunk_by(|one, other| keys.row(*one) == keys.row(*other)) {
+            kept.extend(doubles.last().map(|row| *row as u64));
+        }
+        let dropped = (rows.num_rows() - kept.len()) as u64;
+        if dropped == 0 && order.is_sorted() {
+            return Ok((rows.clone(), 0));
+        }
+        Ok((take_record_batch(rows, &UInt64Array::from(kept)).map_err(fault)?, dropped))
+    }
+
+    /// The hours of sorted rows and where each one's rows are.
+    pub fn hours(&self, rows: &RecordBatch) -> Result<Vec<(Instant, Range<usize>)>> {
+        let hours = instants(rows.column(self.hour))?;
+        let mut found: Vec<(Instant, Range<usize>)> = Vec::new();
+        let mut begin = 0;
+        for run in hours.values().chunk_by(|one, other| one == other) {
+            let hour = DateTime::from_timestamp_micros(run[0])
+                .ok_or_else(|| Error::internal(format!("an hour is out of range: {} microseconds", run[0])))?;
+            found.push((hour, begin..begin + run.len()));
+            begin += run.len();
+        }
+        Ok(found)
+    }
+
+    /// The `account_id` column.
+    pub fn accounts<'a>(&self, rows: &'a RecordBatch) -> Result<&'a StringArray> {
+        let column = rows.column(self.account);
+        column.as_string_opt().ok_or_else(|| unexpected(column, &DataType::Utf8))
+    }
+
+    pub(super) fn seen_at<'a>(&self, rows: &'a RecordBatch) -> Result<Option<&'a TimestampMicrosecondArray>> {
+        self.seen_at.map(|index| instants(rows.column(index))).transpose()
+    }
+
+    /// Makes the comparable form of a key within one hour: all key columns but `hour`.
+    pub(super) fn key_in_hour_converter(&self) -> Result<RowConverter> {
+        self.converter(&self.key[1..])
+    }
+
+    pub(super) fn key_in_hour(&self, converter: &RowConverter, rows: &RecordBatch) -> Result<Rows> {
+        convert(converter, rows, &self.key[1..])
+    }
+
+    pub(super) fn rows_equal(&self, old: &RecordBatch, new: &RecordBatch) -> Result<RowsEqual> {
+        let mut comparators = Vec::with_capacity(self.compared.len());
+        for index in &self.compared {
+            let (old, new) = (old.column(*index), new.column(*index));
+            comparators.push(make_comparator(old, new, SortOptions::default()).map_err(fault)?);
+        }
+        Ok(RowsEqual { comparators })
+    }
+
+    fn converter(&self, columns: &[usize]) -> Result<RowConverter> {
+        let field = |index: &usize| SortField::new(self.schema.field(*index).data_type().clone());
+        RowConverter::new(columns.iter().map(field).collect()).map_err(fault)
+    }
+}
+
+/// Compares rows of two batches by all columns but the key and `seen_at`.
+pub(super) struct RowsEqual {
+    comparators: Vec<DynComparator>,
+}
+
+impl RowsEqual {
+    pub(super) fn test(&self, old: usize, new: usize) -> bool {
+        self.comparators.iter().all(|compare| compare(old, new).is_eq())
+    }
+}
+
+/// `rows` in `schema`: columns by name, absent ones as nulls, narrower types widened without loss.
+///
+/// # Errors
+/// An internal error names the column whose values do not fit the schema's type.
+pub fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let column = match rows.column_by_name(field.name()) {
+            None => new_null_array(field.data_type(), rows.num_rows()),
+            Some(column) if column.data_type() == field.data_type() => column.clone(),
+            Some(column) => {
+                let strict = CastOptions { safe: false, ..CastOptions::default() };
+                cast_with_options(column, field.data_type(), &strict).map_err(|error| {
+                    let (name, from, to) = (field.name(), column.data_type(), field.data_type());
+                    Error::internal(format!("cannot widen the column `{name}` from {from} to {to}")).because(error)
+                })?
+            }
+        };
+        columns.push(column);
+    }
+    RecordBatch::try_new(schema.clone(), columns).map_err(fault)
+}
+
+/// Arrow refused what the shape had checked before.
+pub(super) fn fault(error: ArrowError) -> Error {
+    Error::internal("cannot merge rows").because(error)
+}
+
+fn convert(converter: &RowConverter, rows: &RecordBatch, columns: &[usize]) -> Result<Rows> {
+    let columns: Vec<ArrayRef> = columns.iter().map(|index| rows.column(*index).clone()).collect();
+    converter.convert_columns(&columns).map_err(fault)
+}
+
+fn instants(column: &ArrayRef) -> Result<&TimestampMicrosecondArray> {
+    column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| unexpected(column, &instant_type()))
+}
+
+fn unexpected(column: &ArrayRef, expected: &DataType) -> Error {
+    Error::internal(format!("expected a column of {expected}, found {}", column.data_type()))
+}
