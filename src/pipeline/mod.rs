@@ -1,18 +1,37 @@
 //! A pipeline, checked: one TOML file as trusted values.
 //!
-//! `raw` mirrors the file's text and is the source of the JSON Schema; `check` turns it into the types below and reports
-//! every problem at once. Whoever holds a [`Pipeline`] need not check anything again.
+//! The way of a file: `tree` reads its text so that every value knows its line, `overrides` lays `--set` over it,
+//! `validate` compares it with the JSON Schema, `raw` mirrors its text (and is the source of that schema), `check` turns
+//! it into the types below. Each step reports every problem at once to `problem`. Whoever holds a [`Pipeline`] need not
+//! check anything again.
 
 use std::fmt;
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use url::Url;
 
 use crate::secret::SecretSource;
 use crate::unit::Account;
 
 pub mod schema;
+
+mod check;
+mod json_schema;
+mod load;
+mod overrides;
+mod problem;
+mod raw;
+mod starter;
+mod tree;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use json_schema::json_schema;
+pub use load::{load, load_folder, parse};
+pub use overrides::Override;
+pub use starter::starter;
 
 /// One pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
 #[derive(Debug, Clone)]
@@ -201,7 +220,7 @@ pub struct Listing {
     /// Appended to the base URL; may hold `{account}` where the list is an account's.
     pub path: String,
     /// Query parameters.
-    pub query: IndexMap<String, String>,
+    pub query: Parameters,
     /// How its pages follow each other.
     pub pagination: Pagination,
     /// Where the items are.
@@ -210,6 +229,33 @@ pub struct Listing {
     pub id: JsonPath,
     /// Where an item's name is.
     pub name: Option<JsonPath>,
+}
+
+/// Query or form parameters in the file's order. A name may come several times: some platforms take lists so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The names, those that come several times as often.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    /// The values.
+    pub fn values(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(_, value)| value)
+    }
+}
+
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Parameters {
+        Parameters(pairs.into_iter().collect())
+    }
 }
 
 /// HTTP methods that a pipeline may use.
@@ -229,7 +275,7 @@ pub struct RequestTemplate {
     /// Appended to the base URL.
     pub path: String,
     /// Query parameters in the file's order.
-    pub query: IndexMap<String, String>,
+    pub query: Parameters,
     /// What a POST carries.
     pub body: Body,
     /// At most so many accounts in one request (1: `{account}`; more: `{accounts}`).
@@ -251,7 +297,7 @@ pub enum Body {
     /// an array where `join = "array"`.
     Json(serde_json::Value),
     /// `application/x-www-form-urlencoded`.
-    Form(IndexMap<String, String>),
+    Form(Parameters),
 }
 
 /// The closed list of placeholders, as in `{account}`.
@@ -339,7 +385,8 @@ pub enum ZoneRule {
 pub struct Pagination {
     /// The rule.
     pub kind: PaginationKind,
-    /// The value of `{page_size}`, and the size by which a short page is recognised.
+    /// The value of `{page_size}`, and the size by which a short page is recognised; 0 where the file gives none (then
+    /// nothing uses it).
     pub page_size: usize,
     /// Sends the page size under this name.
     pub page_size_param: Option<String>,

@@ -1,0 +1,226 @@
+//! Turns a file that has the right shape into a [`Pipeline`], and reports everything that shape cannot say: lengths of
+//! time, zones, URLs, placeholders, and keys that contradict each other.
+//!
+//! Every function here returns `None` exactly where it has reported a problem, so that the others still get their turn.
+
+use super::problem::{KeyPath, Problems};
+use super::tree::Node;
+use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, ResponseAction, ResponseRule, raw};
+
+mod columns;
+mod request;
+mod rules;
+mod source;
+mod template;
+mod text;
+
+/// Words that queries over the lake already use as tables.
+const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
+/// Ends the name of the dataset that keeps a pipeline's restatements.
+const RESTATEMENTS: &str = "__restatements";
+
+/// The pipeline `name` as `file` describes it. `tree` is the tree that `file` was read from. `None` where `problems` got
+/// something to say.
+pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: &mut Problems) -> Option<Pipeline> {
+    let mut checker = Checker { tree, problems };
+    let root = KeyPath::root();
+    checker.pipeline_name(name);
+    let platform = checker.identifier(&root.key("platform"), &file.platform);
+    let schedule = checker.cron(&root.key("schedule"), &file.schedule);
+    let missing = checker.missing(file.missing, file.max_dropped_share);
+    let api = checker.api(&file.api);
+    let auth = checker.auth(&file.auth);
+    let accounts = checker.accounts(&file.accounts);
+    let campaigns = file.campaigns.as_ref().map(|campaigns| checker.campaigns(campaigns, &file.accounts));
+    let window = checker.window(&file.window);
+    let request = checker.request(&file);
+    let pagination = checker.pagination(&root.key("pagination"), &file.pagination);
+    let records = checker.records(&root.key("records"), &file.records);
+    let hour = checker.hour(&file.hour);
+    let identity = checker.identity(&file);
+    let columns = checker.columns(&file.columns);
+    let dimensions = checker.dimensions(&file);
+    let quotas = checker.quotas(&file.quotas);
+    let retry = checker.retry(&file.retry);
+    let responses = checker.responses(&file.responses);
+    let lake = checker.lake(&file.lake);
+    Some(Pipeline {
+        name: name.to_owned(),
+        platform: platform?,
+        description: file.description,
+        api: api?,
+        auth: auth?,
+        accounts: accounts?,
+        campaigns: match campaigns {
+            Some(campaigns) => Some(campaigns?),
+            None => None,
+        },
+        request: request?,
+        pagination: pagination?,
+        records: records?,
+        identity: identity?,
+        hour: hour?,
+        columns: columns?,
+        dimensions: dimensions?,
+        window: window?,
+        quotas: quotas?,
+        retry: retry?,
+        responses: responses?,
+        missing: missing?,
+        schedule: schedule?,
+        lake: lake?,
+    })
+}
+
+struct Checker<'a> {
+    tree: &'a Node,
+    problems: &'a mut Problems,
+}
+
+impl Checker<'_> {
+    /// Reports that the value at `path` is wrong; `message` goes on after its name.
+    fn wrong(&mut self, path: &KeyPath, message: impl AsRef<str>) {
+        let origin = self.tree.origin_at(path);
+        self.problems.add(origin, format!("`{path}` {}", message.as_ref()));
+    }
+
+    /// Reports a problem of a whole table that is not about one key's value.
+    fn report(&mut self, path: &KeyPath, message: impl Into<String>) {
+        let origin = self.tree.origin_at(path);
+        self.problems.add(origin, message);
+    }
+
+    fn pipeline_name(&mut self, name: &str) {
+        let root = KeyPath::root();
+        if !text::is_identifier(name) {
+            let expected = "expected lower-case letters, digits and underscores, a letter first";
+            self.report(&root, format!("the file's name makes the pipeline's name {name:?}: {expected}"));
+        } else if name.ends_with(RESTATEMENTS) || TAKEN_NAMES.contains(&name) {
+            self.report(
+                &root,
+                format!("the file's name makes the pipeline's name {name:?}, which hourmark uses itself"),
+            );
+        }
+    }
+
+    fn missing(&mut self, word: raw::Missing, share: Option<f64>) -> Option<Missing> {
+        match (word, share) {
+            (raw::Missing::Drop, share) => Some(Missing::Drop { max_share: share.unwrap_or(0.5) }),
+            (raw::Missing::Keep, None) => Some(Missing::Keep),
+            (raw::Missing::Keep, Some(_)) => {
+                self.wrong(&KeyPath::root().key("max_dropped_share"), "has a meaning only with `missing = \"drop\"`");
+                None
+            }
+        }
+    }
+
+    fn api(&mut self, api: &raw::Api) -> Option<Api> {
+        let path = KeyPath::root().key("api");
+        let base_url = self.base_url(&path.key("base_url"), &api.base_url);
+        let headers = self.headers(&path.key("headers"), api);
+        let mut good_hosts = true;
+        for (index, host) in api.hosts.iter().enumerate() {
+            good_hosts &= self.host(&path.key("hosts").index(index), host).is_some();
+        }
+        let connect_timeout = self.waiting_time(&path.key("connect_timeout"), &api.connect_timeout);
+        let first_byte_timeout = self.waiting_time(&path.key("first_byte_timeout"), &api.first_byte_timeout);
+        let stall_timeout = self.waiting_time(&path.key("stall_timeout"), &api.stall_timeout);
+        let max_body = self.size(&path.key("max_body"), &api.max_body);
+        if !good_hosts {
+            return None;
+        }
+        Some(Api {
+            base_url: base_url?,
+            headers: headers?,
+            hosts: api.hosts.clone(),
+            connect_timeout: connect_timeout?,
+            first_byte_timeout: first_byte_timeout?,
+            stall_timeout: stall_timeout?,
+            max_body: max_body?,
+        })
+    }
+
+    fn headers(&mut self, path: &KeyPath, api: &raw::Api) -> Option<Vec<(String, HeaderText)>> {
+        let mut headers = Vec::new();
+        let mut good = true;
+        for (name, value) in &api.headers {
+            let path = path.key(name);
+            match (self.header_name(&path, name), self.header_value(&path, name, value)) {
+                (Some(()), Some(value)) => headers.push((name.clone(), value)),
+                _ => good = false,
+            }
+        }
+        good.then_some(headers)
+    }
+
+    fn auth(&mut self, auth: &raw::Auth) -> Option<Auth> {
+        let path = KeyPath::root().key("auth");
+        match auth {
+            raw::Auth::None => Some(Auth::None),
+            raw::Auth::Bearer { token } => Some(Auth::Bearer { token: self.secret(&path.key("token"), token)? }),
+            raw::Auth::Header { name, value } => {
+                let good_name = self.header_name(&path.key("name"), name);
+                let value = self.secret(&path.key("value"), value);
+                good_name?;
+                Some(Auth::Header { name: name.clone(), value: value? })
+            }
+            raw::Auth::Query { name, value } => {
+                let good_name = self.parameter(&path.key("name"), name);
+                let value = self.secret(&path.key("value"), value);
+                good_name?;
+                Some(Auth::Query { name: name.clone(), value: value? })
+            }
+            raw::Auth::Basic { username, password } => {
+                let username = self.secret(&path.key("username"), username);
+                let password = self.secret(&path.key("password"), password);
+                Some(Auth::Basic { username: username?, password: password? })
+            }
+        }
+    }
+
+    fn responses(&mut self, rules: &[raw::Response]) -> Option<Vec<ResponseRule>> {
+        let mut checked = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let path = KeyPath::root().key("responses").index(index);
+            checked.extend(self.response(&path, rule));
+        }
+        (checked.len() == rules.len()).then_some(checked)
+    }
+
+    fn response(&mut self, path: &KeyPath, rule: &raw::Response) -> Option<ResponseRule> {
+        if rule.status.is_none() && rule.path.is_none() {
+            self.report(path, format!("`{path}` fits every answer: expected `status` or `path`"));
+            return None;
+        }
+        if rule.equals.is_some() && rule.path.is_none() {
+            self.wrong(&path.key("equals"), "needs the place to compare: expected `path` beside it");
+            return None;
+        }
+        let place = match &rule.path {
+            Some(place) => Some(self.place(&path.key("path"), place)?),
+            None => None,
+        };
+        let action = match rule.action {
+            raw::Action::Ok => ResponseAction::Ok,
+            raw::Action::Retry => ResponseAction::Retry,
+            raw::Action::Throttled => ResponseAction::Throttled,
+            raw::Action::Fail => ResponseAction::Fail,
+        };
+        let equals = rule.equals.clone().map(|value| value.0);
+        Some(ResponseRule { status: rule.status, path: place, equals, action })
+    }
+
+    fn lake(&mut self, lake: &raw::Lake) -> Option<LakeLayout> {
+        use raw::PartitionKey::{Date, Hour};
+        let partition_by = match lake.partition_by.as_slice() {
+            [Date] => PartitionBy::Date,
+            [Date, Hour] => PartitionBy::DateHour,
+            _ => {
+                let path = KeyPath::root().key("lake").key("partition_by");
+                self.wrong(&path, "is another list: expected [\"date\"] or [\"date\", \"hour\"]");
+                return None;
+            }
+        };
+        Some(LakeLayout { partition_by, buckets: lake.buckets })
+    }
+}

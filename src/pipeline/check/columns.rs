@@ -1,0 +1,221 @@
+//! Columns: where a row says whose it is, and what is kept of it.
+
+use chrono::DateTime;
+use indexmap::IndexMap;
+
+use super::super::problem::{KeyPath, expected_one_of, shown};
+use super::super::{Column, ColumnKind, Identity, Pick, raw, schema};
+use super::Checker;
+
+/// Columns that say whose a row is: every row has them, so they have no type.
+const IDENTITY: [&str; 3] = ["account_id", "campaign_id", "campaign_name"];
+/// Names that the lake's folders use.
+const FOLDERS: [&str; 2] = ["date", "utc_hour"];
+
+impl Checker<'_> {
+    pub(super) fn identity(&mut self, file: &raw::PipelineFile) -> Option<Identity> {
+        let path = KeyPath::root().key("columns");
+        let before = self.problems.count();
+        let mut places = Vec::new();
+        for name in IDENTITY {
+            let place = file.columns.get(name).and_then(|column| self.identity_column(&path.key(name), column));
+            places.push(place);
+        }
+        if !file.columns.contains_key("campaign_id") {
+            let message = "missing key `columns.campaign_id`: expected `{ from = \"...\" }`";
+            self.report(&path, message);
+        }
+        if !file.columns.contains_key("account_id") && file.request.accounts_per_request > 1 {
+            let message =
+                "missing key `columns.account_id`: a request has several accounts, so its rows must say whose they are";
+            self.report(&path, message);
+        }
+        if self.problems.count() > before {
+            return None;
+        }
+        let [account, campaign, campaign_name] = <[_; 3]>::try_from(places).ok()?;
+        Some(Identity { account, campaign: campaign?, campaign_name })
+    }
+
+    fn identity_column(&mut self, path: &KeyPath, column: &raw::Column) -> Option<super::super::JsonPath> {
+        let others = [
+            ("type", column.kind.is_some()),
+            ("precision", column.precision.is_some()),
+            ("scale", column.scale.is_some()),
+            ("pick", column.pick.is_some()),
+            ("default", column.default.is_some()),
+            ("required", column.required),
+        ];
+        for (key, given) in others {
+            if given {
+                self.wrong(&path.key(key), "cannot be chosen: this column is always text and takes nothing but `from`");
+            }
+        }
+        self.place(&path.key("from"), &column.from)
+    }
+
+    pub(super) fn columns(&mut self, columns: &IndexMap<String, raw::Column>) -> Option<Vec<Column>> {
+        let mut checked = Vec::new();
+        let mut declared = 0;
+        for (name, column) in columns {
+            if IDENTITY.contains(&name.as_str()) {
+                continue;
+            }
+            declared += 1;
+            let path = KeyPath::root().key("columns").key(name);
+            let good_name = self.column_name(&path, name);
+            let column = self.column(&path, name, column);
+            if let (Some(()), Some(column)) = (good_name, column) {
+                checked.push(column);
+            }
+        }
+        (checked.len() == declared).then_some(checked)
+    }
+
+    fn column_name(&mut self, path: &KeyPath, name: &str) -> Option<()> {
+        self.identifier(path, name)?;
+        if schema::STANDARD.contains(&name) || name == schema::SEEN_AT || FOLDERS.contains(&name) {
+            self.wrong(path, "is a column that every lake has: expected another name");
+            return None;
+        }
+        Some(())
+    }
+
+    fn column(&mut self, path: &KeyPath, name: &str, column: &raw::Column) -> Option<Column> {
+        let from = self.place(&path.key("from"), &column.from);
+        let kind = self.column_kind(path, column);
+        let pick = match &column.pick {
+            Some(pick) => self.pick(&path.key("pick"), pick).map(Some),
+            None => Some(None),
+        };
+        let (from, kind, pick) = (from?, kind?, pick?);
+        let default = column.default.clone().map(|value| value.0);
+        if let Some(text) = &default
+            && !fits(kind, text)
+        {
+            let expected = expected_value(kind);
+            self.wrong(&path.key("default"), format!("is {}: expected {expected}", shown(text)));
+            return None;
+        }
+        Some(Column { name: name.to_owned(), from, kind, pick, default, required: column.required })
+    }
+
+    fn column_kind(&mut self, path: &KeyPath, column: &raw::Column) -> Option<ColumnKind> {
+        let Some(kind) = column.kind else {
+            let words = "text, int, decimal, micros, float, bool, timestamp";
+            self.report(path, format!("missing key `{}`: expected one of {words}", path.key("type")));
+            return None;
+        };
+        if kind == raw::ColumnType::Decimal {
+            return self.decimal(path, column.precision, column.scale);
+        }
+        let mut good = true;
+        for (key, given) in [("precision", column.precision.is_some()), ("scale", column.scale.is_some())] {
+            if given {
+                self.wrong(&path.key(key), "has a meaning only with `type = \"decimal\"`");
+                good = false;
+            }
+        }
+        let kind = match kind {
+            raw::ColumnType::Text => ColumnKind::Text,
+            raw::ColumnType::Int => ColumnKind::Int,
+            raw::ColumnType::Micros => ColumnKind::Micros,
+            raw::ColumnType::Float => ColumnKind::Float,
+            raw::ColumnType::Bool => ColumnKind::Bool,
+            raw::ColumnType::Timestamp => ColumnKind::Timestamp,
+            raw::ColumnType::Decimal => return None,
+        };
+        good.then_some(kind)
+    }
+
+    fn decimal(&mut self, path: &KeyPath, precision: Option<u8>, scale: Option<u8>) -> Option<ColumnKind> {
+        let (Some(precision), Some(scale)) = (precision, scale) else {
+            self.report(path, format!("`{path}` is a decimal: expected `precision` and `scale` beside `type`"));
+            return None;
+        };
+        match i8::try_from(scale) {
+            Ok(scale_in_arrow) if scale <= precision => Some(ColumnKind::Decimal { precision, scale: scale_in_arrow }),
+            _ => {
+                self.wrong(&path.key("scale"), format!("is {scale}: expected at most `precision`, {precision}"));
+                None
+            }
+        }
+    }
+
+    fn pick(&mut self, path: &KeyPath, pick: &raw::Pick) -> Option<Pick> {
+        let mut good = true;
+        for (key, text) in [("by", &pick.by), ("equals", &pick.equals), ("value", &pick.value)] {
+            if text.is_empty() {
+                self.wrong(&path.key(key), "is empty");
+                good = false;
+            }
+        }
+        good.then(|| Pick { by: pick.by.clone(), equals: pick.equals.clone(), value: pick.value.clone() })
+    }
+
+    /// The further columns of a row's key.
+    pub(super) fn dimensions(&mut self, file: &raw::PipelineFile) -> Option<Vec<String>> {
+        let mut words = Vec::new();
+        for (name, column) in &file.columns {
+            use raw::ColumnType::{Bool, Int, Text};
+            if column.kind.is_some_and(|kind| [Text, Int, Bool].contains(&kind)) {
+                words.push(name.as_str());
+            }
+        }
+        let mut good = true;
+        for (index, name) in file.key.iter().enumerate() {
+            let path = KeyPath::root().key("key").index(index);
+            if file.key[..index].contains(name) {
+                self.wrong(&path, format!("is {} a second time", shown(name)));
+                good = false;
+            } else if !words.contains(&name.as_str()) {
+                let none = "but no column is declared as text, int or bool".to_owned();
+                let expected = if words.is_empty() { none } else { expected_one_of(name, &words) };
+                self.wrong(
+                    &path,
+                    format!("is {}: a key is a declared text, int or bool column, {expected}", shown(name)),
+                );
+                good = false;
+            }
+        }
+        good.then(|| file.key.clone())
+    }
+}
+
+/// Whether `text` can be read as a value of `kind`, as a platform would send it.
+fn fits(kind: ColumnKind, text: &str) -> bool {
+    match kind {
+        ColumnKind::Text => true,
+        ColumnKind::Int | ColumnKind::Micros => text.parse::<i64>().is_ok(),
+        ColumnKind::Decimal { precision, scale } => is_decimal(text, precision, scale),
+        ColumnKind::Float => text.parse::<f64>().is_ok_and(f64::is_finite),
+        ColumnKind::Bool => text == "true" || text == "false",
+        ColumnKind::Timestamp => text.parse::<i64>().is_ok() || DateTime::parse_from_rfc3339(text).is_ok(),
+    }
+}
+
+fn is_decimal(text: &str, precision: u8, scale: i8) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let only_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    if whole.is_empty() || !only_digits(whole) || !only_digits(fraction) {
+        return false;
+    }
+    let scale = usize::from(scale.unsigned_abs());
+    let room = usize::from(precision).saturating_sub(scale);
+    whole.trim_start_matches('0').len() <= room && fraction.trim_end_matches('0').len() <= scale
+}
+
+fn expected_value(kind: ColumnKind) -> String {
+    match kind {
+        ColumnKind::Text => "a text".to_owned(),
+        ColumnKind::Int => "a 64-bit integer".to_owned(),
+        ColumnKind::Micros => "a 64-bit integer of millionths".to_owned(),
+        ColumnKind::Decimal { precision, scale } => {
+            format!("a number of {precision} digits, {scale} of them after the point")
+        }
+        ColumnKind::Float => "a number".to_owned(),
+        ColumnKind::Bool => "true or false".to_owned(),
+        ColumnKind::Timestamp => "an RFC 3339 moment or unix seconds".to_owned(),
+    }
+}

@@ -1,0 +1,233 @@
+//! The metrics request: its texts, its body, and whether it asks for what a unit needs.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use super::super::problem::{KeyPath, names_a_secret};
+use super::super::{Body, Join, Method, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw};
+use super::source::{common, one_listed, page_param};
+use super::{Checker, rules};
+
+const ALL: [Placeholder; 7] = [
+    Placeholder::Account,
+    Placeholder::Accounts,
+    Placeholder::Campaigns,
+    Placeholder::From,
+    Placeholder::To,
+    Placeholder::TimeZone,
+    Placeholder::PageSize,
+];
+
+impl Checker<'_> {
+    pub(super) fn request(&mut self, file: &raw::PipelineFile) -> Option<RequestTemplate> {
+        let path = KeyPath::root().key("request");
+        let request = &file.request;
+        let before = self.problems.count();
+        self.url_path(&path.key("path"), &request.path);
+        let mut used = self.placeholders(&path.key("path"), &request.path, &ALL);
+        let (query, in_query) = self.parameters(&path.key("query"), &request.query, &ALL);
+        used.extend(in_query);
+        let body = self.body(&path, request, &mut used);
+        self.asks_for_accounts(&path, file, &used);
+        self.asks_for_campaigns(&path, file, &used);
+        self.asks_for_window(&path, file, &used);
+        let mut taken: Vec<&str> = query.names().map(String::as_str).collect();
+        taken.extend(request.form.iter().flatten().map(|(name, _)| name.as_str()));
+        taken.extend(request.json.iter().flatten().map(|(name, _)| name.as_str()));
+        self.paging_fits(&KeyPath::root().key("pagination"), &file.pagination, &used, &taken);
+        let time = self.time(&path.key("time"), file);
+        if self.problems.count() > before {
+            return None;
+        }
+        Some(RequestTemplate {
+            method: match request.method {
+                raw::Method::Get => Method::Get,
+                raw::Method::Post => Method::Post,
+            },
+            path: request.path.clone(),
+            query,
+            body: body?,
+            accounts_per_request: request.accounts_per_request as usize,
+            campaigns_per_request: request.campaigns_per_request as usize,
+            join: match request.join {
+                raw::Join::Comma => Join::Comma,
+                raw::Join::Repeat => Join::Repeat,
+                raw::Join::Array => Join::Array,
+            },
+            time: time?,
+        })
+    }
+
+    /// Query or form parameters as texts, and the placeholders in them.
+    pub(super) fn parameters(
+        &mut self,
+        path: &KeyPath,
+        parameters: &IndexMap<String, raw::Values>,
+        allowed: &[Placeholder],
+    ) -> (Parameters, Vec<Placeholder>) {
+        let mut pairs = Vec::new();
+        let mut used = Vec::new();
+        for (name, raw::Values(texts)) in parameters {
+            let path = path.key(name);
+            self.parameter(&path, name);
+            if names_a_secret(name) {
+                let expected = "expected it in `[auth]`, as env:NAME or file:PATH, never in the file";
+                self.wrong(&path, format!("usually holds a secret: {expected}"));
+            }
+            for text in texts {
+                used.extend(self.placeholders(&path, text, allowed));
+                pairs.push((name.clone(), text.clone()));
+            }
+        }
+        (pairs.into_iter().collect(), used)
+    }
+
+    fn body(&mut self, path: &KeyPath, request: &raw::Request, used: &mut Vec<Placeholder>) -> Option<Body> {
+        let before = self.problems.count();
+        for (key, given) in [("json", request.json.is_some()), ("form", request.form.is_some())] {
+            if given && request.method == raw::Method::Get {
+                self.wrong(&path.key(key), "is a body, which a GET does not have: expected `method = \"POST\"`");
+            }
+        }
+        if request.json.is_some() && request.form.is_some() {
+            self.wrong(&path.key("form"), "cannot stand beside `request.json`: a request has one body");
+        }
+        let mut body = Body::None;
+        if let Some(form) = &request.form {
+            let (form, in_form) = self.parameters(&path.key("form"), form, &ALL);
+            used.extend(in_form);
+            body = Body::Form(form);
+        }
+        if let Some(document) = &request.json {
+            for (key, value) in document {
+                self.json_texts(&path.key("json").key(key), value, request.join, used);
+            }
+            let document = document.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            body = Body::Json(Json::Object(document));
+        }
+        (self.problems.count() == before).then_some(body)
+    }
+
+    /// The placeholders of every text in a JSON document.
+    fn json_texts(&mut self, path: &KeyPath, value: &Json, join: raw::Join, used: &mut Vec<Placeholder>) {
+        match value {
+            Json::String(text) => {
+                let found = self.placeholders(path, text, &ALL);
+                if join == raw::Join::Repeat && found.iter().any(is_list) {
+                    self.wrong(path, "cannot be repeated in a JSON body: expected `join = \"array\"` or \"comma\"");
+                }
+                used.extend(found);
+            }
+            Json::Array(list) => {
+                for (index, value) in list.iter().enumerate() {
+                    self.json_texts(&path.index(index), value, join, used);
+                }
+            }
+            Json::Object(object) => {
+                for (key, value) in object {
+                    self.json_texts(&path.key(key), value, join, used);
+                }
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+    }
+
+    fn asks_for_accounts(&mut self, path: &KeyPath, file: &raw::PipelineFile, used: &[Placeholder]) {
+        let single = used.contains(&Placeholder::Account);
+        let batch = used.contains(&Placeholder::Accounts);
+        let size = file.request.accounts_per_request;
+        if size > 1 && single {
+            let message = format!("is {size}, but the request names one {{account}}: expected 1, or {{accounts}}");
+            self.wrong(&path.key("accounts_per_request"), message);
+        } else if size > 1 && !batch {
+            let message = format!("is {size}, but the request does not name them: expected {{accounts}} in it");
+            self.wrong(&path.key("accounts_per_request"), message);
+        } else if !single && !batch && !one_listed(&file.accounts) {
+            let message =
+                format!("`{path}` asks the same for every account: expected {{account}} or {{accounts}} in it");
+            self.report(path, message);
+        }
+    }
+
+    fn asks_for_campaigns(&mut self, path: &KeyPath, file: &raw::PipelineFile, used: &[Placeholder]) {
+        if !used.contains(&Placeholder::Campaigns) {
+            return;
+        }
+        if file.campaigns.is_none() {
+            let message =
+                format!("`{path}` names {{campaigns}}, but nothing lists them: expected a table `[campaigns]`");
+            self.report(path, message);
+        }
+        if file.request.accounts_per_request > 1 {
+            let message = "must be 1 where the request names {campaigns}: they are one account's";
+            self.wrong(&path.key("accounts_per_request"), message);
+        }
+    }
+
+    /// A request without its window would bring the same rows for every unit.
+    fn asks_for_window(&mut self, path: &KeyPath, file: &raw::PipelineFile, used: &[Placeholder]) {
+        if !used.contains(&Placeholder::From) {
+            self.report(path, format!("`{path}` does not say where its window begins: expected {{from}} in it"));
+        } else if !used.contains(&Placeholder::To) && rules::window_size(&file.window) > 1 {
+            let message =
+                format!("`{path}` does not say where its window ends: expected {{to}} in it, or `window.size = 1`");
+            self.report(path, message);
+        }
+    }
+
+    fn time(&mut self, path: &KeyPath, file: &raw::PipelineFile) -> Option<TimeText> {
+        let time = &file.request.time;
+        let zone = self.zone_rule(&path.key("zone"), &time.zone)?;
+        if time.format == raw::Notation::Date {
+            // A date names a whole day on one clock: another clock's window would be cut or widened in silence.
+            let fits = match file.window.align {
+                raw::Align::Hour => false,
+                raw::Align::AccountDay => time.zone == "account",
+                raw::Align::UtcDay => time.zone.eq_ignore_ascii_case("utc"),
+            };
+            if !fits {
+                let expected =
+                    "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\"";
+                self.wrong(&path.key("format"), format!("is \"date\", which names whole days: {expected}"));
+                return None;
+            }
+        }
+        let format = match time.format {
+            raw::Notation::Date => TimeFormat::Date,
+            raw::Notation::Rfc3339 => TimeFormat::Rfc3339,
+            raw::Notation::Naive => TimeFormat::Naive,
+            raw::Notation::UnixSeconds => TimeFormat::UnixSeconds,
+            raw::Notation::UnixMilliseconds => TimeFormat::UnixMilliseconds,
+        };
+        Some(TimeText { format, zone, end_inclusive: time.end == raw::WindowEnd::Inclusive })
+    }
+
+    /// Whether the request and its paging go together: no parameter twice, and a size where one is used.
+    pub(super) fn paging_fits(
+        &mut self,
+        path: &KeyPath,
+        pagination: &raw::Pagination,
+        used: &[Placeholder],
+        taken: &[&str],
+    ) {
+        let common = common(pagination);
+        if used.contains(&Placeholder::PageSize) && common.size.is_none() {
+            self.report(path, format!("missing key `{}`: the request holds {{page_size}}", path.key("page_size")));
+        }
+        let page_param = page_param(pagination);
+        for (key, name) in [("param", page_param), ("page_size_param", common.size_param.as_ref())] {
+            let Some(name) = name else { continue };
+            if taken.contains(&name.as_str()) {
+                let message = format!("is {name:?}, which the request sends already: expected it in one place");
+                self.wrong(&path.key(key), message);
+            }
+        }
+        if page_param.is_some() && page_param == common.size_param.as_ref() {
+            self.wrong(&path.key("page_size_param"), "is the same as `param`: expected two parameters");
+        }
+    }
+}
+
+fn is_list(placeholder: &Placeholder) -> bool {
+    [Placeholder::Accounts, Placeholder::Campaigns].contains(placeholder)
+}

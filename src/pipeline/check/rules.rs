@@ -1,0 +1,152 @@
+//! Windows, quotas and retries.
+
+use std::time::Duration;
+
+use super::super::problem::{KeyPath, shown};
+use super::super::{Align, Quota, Retry, Scope, WindowRules, raw};
+use super::Checker;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Ages at which an hour is asked for again, where the file does not say.
+const REFRESH: [Duration; 6] = [
+    HOUR,
+    Duration::from_secs(3 * 3_600),
+    DAY,
+    Duration::from_secs(3 * 86_400),
+    DAY.saturating_mul(7),
+    DAY.saturating_mul(28),
+];
+
+/// How many hours or days one request asks for.
+pub(super) fn window_size(window: &raw::Window) -> u32 {
+    window.size.unwrap_or(match window.align {
+        raw::Align::Hour => 24,
+        raw::Align::AccountDay | raw::Align::UtcDay => 1,
+    })
+}
+
+impl Checker<'_> {
+    pub(super) fn window(&mut self, window: &raw::Window) -> Option<WindowRules> {
+        let path = KeyPath::root().key("window");
+        let settle = self.duration(&path.key("settle"), &window.settle);
+        let lookback = self.duration(&path.key("lookback"), &window.lookback);
+        let history = self.waiting_time(&path.key("history"), &window.history);
+        let retention = match &window.retention {
+            Some(text) => self.waiting_time(&path.key("retention"), text).map(Some),
+            None => Some(None),
+        };
+        let limit = retention.flatten();
+        let refresh = self.refresh(&path.key("refresh"), window.refresh.as_deref(), limit);
+        let mut good = true;
+        for (key, text, age) in [("lookback", &window.lookback, lookback), ("history", &window.history, history)] {
+            if let (Some(age), Some(limit)) = (age, limit)
+                && age > limit
+            {
+                let message = format!("is {}, which is more than `window.retention`: such hours are gone", shown(text));
+                self.wrong(&path.key(key), message);
+                good = false;
+            }
+        }
+        if !good {
+            return None;
+        }
+        Some(WindowRules {
+            align: match window.align {
+                raw::Align::Hour => Align::Hour,
+                raw::Align::AccountDay => Align::AccountDay,
+                raw::Align::UtcDay => Align::UtcDay,
+            },
+            size: window_size(window),
+            settle: settle?,
+            refresh: refresh?,
+            lookback: lookback?,
+            history: history?,
+            retention: retention?,
+        })
+    }
+
+    fn refresh(
+        &mut self,
+        path: &KeyPath,
+        marks: Option<&[String]>,
+        retention: Option<Duration>,
+    ) -> Option<Vec<Duration>> {
+        let within = |age: Duration| retention.is_none_or(|limit| age <= limit);
+        let Some(marks) = marks else {
+            return Some(REFRESH.into_iter().filter(|age| within(*age)).collect());
+        };
+        let mut ages: Vec<Duration> = Vec::new();
+        let mut good = true;
+        for (index, text) in marks.iter().enumerate() {
+            let path = path.index(index);
+            let Some(age) = self.waiting_time(&path, text) else {
+                good = false;
+                continue;
+            };
+            if ages.last().is_some_and(|earlier| *earlier >= age) {
+                self.wrong(&path, format!("is {}: expected ages in ascending order", shown(text)));
+                good = false;
+            } else if !within(age) {
+                let message = format!("is {}, which is more than `window.retention`: such hours are gone", shown(text));
+                self.wrong(&path, message);
+                good = false;
+            }
+            ages.push(age);
+        }
+        good.then_some(ages)
+    }
+
+    pub(super) fn quotas(&mut self, quotas: &[raw::Quota]) -> Option<Vec<Quota>> {
+        let mut checked = Vec::new();
+        for (index, quota) in quotas.iter().enumerate() {
+            let path = KeyPath::root().key("quotas").index(index);
+            if quotas[..index].iter().any(|earlier| earlier.name == quota.name) {
+                self.wrong(
+                    &path.key("name"),
+                    format!("is {} a second time: expected another name", shown(&quota.name)),
+                );
+                continue;
+            }
+            checked.extend(self.quota(&path, quota));
+        }
+        (checked.len() == quotas.len()).then_some(checked)
+    }
+
+    fn quota(&mut self, path: &KeyPath, quota: &raw::Quota) -> Option<Quota> {
+        let name = self.identifier(&path.key("name"), &quota.name);
+        let per = self.duration(&path.key("per"), &quota.per);
+        if per.is_some_and(|per| per < Duration::from_secs(1) || per > DAY) {
+            self.wrong(&path.key("per"), format!("is {}: expected 1s to 1d", shown(&quota.per)));
+            return None;
+        }
+        if quota.burst > quota.requests {
+            let message = format!("is {}: expected at most `requests`, {}", quota.burst, quota.requests);
+            self.wrong(&path.key("burst"), message);
+            return None;
+        }
+        if quota.safety <= 0.0 {
+            self.wrong(&path.key("safety"), format!("is {}: expected a share above 0 and up to 1", quota.safety));
+            return None;
+        }
+        let scope = match quota.scope {
+            raw::Scope::App => Scope::App,
+            raw::Scope::Account => Scope::Account,
+        };
+        let (requests, burst, safety) = (quota.requests, quota.burst, quota.safety);
+        Some(Quota { name: name?, requests, per: per?, scope, burst, safety })
+    }
+
+    pub(super) fn retry(&mut self, retry: &raw::Retry) -> Option<Retry> {
+        let path = KeyPath::root().key("retry");
+        let base = self.waiting_time(&path.key("base"), &retry.base);
+        let cap = self.waiting_time(&path.key("cap"), &retry.cap);
+        let max_wait = self.duration(&path.key("max_wait"), &retry.max_wait);
+        let (base, cap) = (base?, cap?);
+        if base > cap {
+            self.wrong(&path.key("base"), format!("is {}: expected at most `cap`, {}", shown(&retry.base), retry.cap));
+            return None;
+        }
+        Some(Retry { attempts: retry.attempts, base, cap, max_wait: max_wait? })
+    }
+}

@@ -1,0 +1,91 @@
+//! From a file to a [`Pipeline`]: read, lay `--set` over it, validate the shape, check the meaning.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::json_schema::json_schema;
+use super::overrides::{Override, apply};
+use super::problem::Problems;
+use super::{Pipeline, check, raw, tree, validate};
+use crate::error::{Error, Result};
+
+/// Reads and checks the pipeline file at `path`, with the values of `overrides` in place of its own.
+///
+/// # Errors
+/// [`BadInput`](crate::error::ErrorKind::BadInput): the file cannot be read, or everything that is wrong with it, one
+/// problem a line.
+pub fn load(path: &Path, overrides: &[Override]) -> Result<Pipeline> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::bad_input(format!("cannot read the pipeline file `{}`", path.display()))
+            .because(error)
+            .hint("`hourmark new NAME` writes a new one to start from")
+    })?;
+    parse(&path.display().to_string(), &text, overrides)
+}
+
+/// Checks the pipeline file's `text`. `file_name` stands in messages, and its stem is the pipeline's name.
+///
+/// # Errors
+/// [`BadInput`](crate::error::ErrorKind::BadInput): everything that is wrong with the text, one problem a line with file,
+/// line, key, what was found and what was expected. Never a value that may be a secret.
+pub fn parse(file_name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline> {
+    let mut problems = Problems::new(file_name);
+    let mut tree = tree::read(text, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_error());
+    }
+    apply(&mut tree, overrides, &mut problems);
+    validate::validate(&tree, &json_schema(), &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_error());
+    }
+    let file = deserialize(file_name, tree.to_json())?;
+    let name = Path::new(file_name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let pipeline = check::check(&name, file, &tree, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_error());
+    }
+    pipeline.ok_or_else(|| Error::internal(format!("`{file_name}` is refused, but without a reason")))
+}
+
+/// Serde's own message is left away: it may repeat a value of the file.
+fn deserialize(file_name: &str, tree: Json) -> Result<raw::PipelineFile> {
+    serde_json::from_value(tree)
+        .map_err(|_| Error::internal(format!("`{file_name}` fits the JSON Schema, but not the types it was made from")))
+}
+
+/// Reads and checks every `*.toml` file of `folder`, by name. A file that is wrong does not hold back the others: its
+/// error is in the second list, as is that of a folder that cannot be read.
+pub fn load_folder(folder: &Path, overrides: &[Override]) -> (Vec<Pipeline>, Vec<Error>) {
+    let mut pipelines = Vec::new();
+    let mut errors = Vec::new();
+    match files_of(folder) {
+        Ok(files) => {
+            for file in files {
+                match load(&file, overrides) {
+                    Ok(pipeline) => pipelines.push(pipeline),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        Err(error) => errors.push(
+            Error::bad_input(format!("cannot read the pipelines folder `{}`", folder.display()))
+                .because(error)
+                .hint("name the folder with --pipelines, or write a first pipeline with `hourmark new NAME`"),
+        ),
+    }
+    (pipelines, errors)
+}
+
+fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,347 @@
+//! A pipeline file as it is written: texts and numbers, nothing looked into yet.
+//!
+//! These types are the format's one description. Serde reads a file into them, schemars turns them into the JSON Schema
+//! that editors use and that `validate` walks, and their doc comments are what both say about a key. No `flatten` and no
+//! `untagged`: with either, serde can no longer say which key is wrong.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+mod scalar;
+mod source;
+
+pub(crate) use scalar::{Scalar, Values};
+pub(crate) use source::{
+    Accounts, Campaigns, Column, ColumnType, Hour, Join, Listed, Method, Notation, Pagination, Pick, Records, Repeated,
+    Request, WindowEnd,
+};
+
+/// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
+///
+/// Lengths of time are written as `500ms`, `30s`, `5m`, `2h` or `3d`; places in a JSON body as keys joined by dots, with
+/// `*` for every element; secrets only as `env:NAME` or `file:PATH`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "hourmark pipeline")]
+pub(crate) struct PipelineFile {
+    /// The value of the `platform` column in the lake: lower-case letters, digits and underscores.
+    pub platform: String,
+    /// One line for people.
+    #[serde(default)]
+    pub description: String,
+    /// When `hourmark schedule` asks for what is due: a cron expression of five fields, in UTC.
+    #[serde(default = "every_hour")]
+    pub schedule: String,
+    /// What becomes of rows that a re-fetch does not bring again.
+    #[serde(default)]
+    pub missing: Missing,
+    /// With `missing = "drop"`: a re-fetch that would take away more than this share of the accounts' rows of a day is
+    /// refused (0 to 1; 0.5 where it is not given).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_dropped_share: Option<f64>,
+    /// Names of declared columns that belong to a row's key besides account, campaign and hour.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// Where and how requests go.
+    pub api: Api,
+    /// How requests are signed; not at all where it is not given.
+    #[serde(default)]
+    pub auth: Auth,
+    /// How accounts come: either `list`, or the keys of an endpoint (`path`, `records`, `id`, ...).
+    pub accounts: Accounts,
+    /// How an account's campaigns come, for platforms that want their ids in the metrics request or leave their names
+    /// out of the rows.
+    pub campaigns: Option<Campaigns>,
+    /// The metrics request.
+    pub request: Request,
+    /// How the metrics request's pages follow each other; one page only where it is not given.
+    #[serde(default)]
+    pub pagination: Pagination,
+    /// Where the rows are in a response.
+    pub records: Records,
+    /// How each row's hour is made.
+    pub hour: Hour,
+    /// The columns by name, in the lake's order. `account_id`, `campaign_id` and `campaign_name` say where a row's
+    /// account and campaign are and take nothing but `from`; every other column has a `type`.
+    pub columns: IndexMap<String, Column>,
+    /// What one request may ask for, and which hours are asked for again.
+    #[serde(default)]
+    pub window: Window,
+    /// The platform's limits; every one holds for all requests of the pipeline, retries and lists included.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
+    /// How failures that may pass are tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// What particular answers mean; the first rule that fits decides, before the general rules for a status.
+    #[serde(default)]
+    pub responses: Vec<Response>,
+    /// Where the rows go.
+    #[serde(default)]
+    pub lake: Lake,
+}
+
+fn every_hour() -> String {
+    "5 * * * *".to_owned()
+}
+
+/// What becomes of rows that a re-fetch does not bring again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Missing {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They go, unless that would take more than `max_dropped_share` of a day.
+    Drop,
+}
+
+/// Where and how requests go.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Api {
+    /// The http or https URL that every path is appended to.
+    pub base_url: String,
+    /// Headers of every request by name. A value `env:NAME` or `file:PATH` is a secret.
+    #[serde(default)]
+    pub headers: IndexMap<String, String>,
+    /// Hosts besides the base URL's to which a next link may lead.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The longest time for a connection to be made.
+    #[serde(default = "five_seconds")]
+    pub connect_timeout: String,
+    /// The longest time from a request's sending to its answer's first byte.
+    #[serde(default = "one_minute")]
+    pub first_byte_timeout: String,
+    /// The longest time between two pieces of a body.
+    #[serde(default = "half_a_minute")]
+    pub stall_timeout: String,
+    /// The longest body accepted, after decompression, as `500KB`, `64MB` or `1GB`.
+    #[serde(default = "max_body")]
+    pub max_body: String,
+}
+
+fn five_seconds() -> String {
+    "5s".to_owned()
+}
+
+fn one_minute() -> String {
+    "60s".to_owned()
+}
+
+fn half_a_minute() -> String {
+    "30s".to_owned()
+}
+
+fn max_body() -> String {
+    "64MB".to_owned()
+}
+
+/// How requests are signed.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// The header `Authorization: Bearer TOKEN`.
+    Bearer {
+        /// The token's whereabouts: `env:NAME` or `file:PATH`.
+        token: String,
+    },
+    /// A header of the platform's own.
+    Header {
+        /// The header's name.
+        name: String,
+        /// The whereabouts of its value: `env:NAME` or `file:PATH`.
+        value: String,
+    },
+    /// A query parameter.
+    Query {
+        /// The parameter's name.
+        name: String,
+        /// The whereabouts of its value: `env:NAME` or `file:PATH`.
+        value: String,
+    },
+    /// HTTP Basic.
+    Basic {
+        /// The whereabouts of the user's name: `env:NAME` or `file:PATH`.
+        username: String,
+        /// The whereabouts of the password: `env:NAME` or `file:PATH`.
+        password: String,
+    },
+}
+
+/// What one request may ask for, and which hours are asked for again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Window {
+    /// What windows are made of.
+    pub align: Align,
+    /// How many hours or days one request asks for; 24 hours or 1 day where it is not given.
+    #[schemars(range(min = 1, max = 8784))]
+    pub size: Option<u32>,
+    /// How long after its end an hour is asked for at the earliest.
+    pub settle: String,
+    /// Ages, ascending, at which an hour is asked for again because platforms restate; `1h, 3h, 1d, 3d, 7d, 28d` as far
+    /// as `retention` allows where it is not given.
+    pub refresh: Option<Vec<String>>,
+    /// Hours younger than this are asked for in every run.
+    pub lookback: String,
+    /// How far back the first run of a new account goes.
+    pub history: String,
+    /// How far back the platform answers at all; without end where it is not given.
+    pub retention: Option<String>,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window {
+            align: Align::Hour,
+            size: None,
+            settle: "30m".to_owned(),
+            refresh: None,
+            lookback: "0s".to_owned(),
+            history: "3d".to_owned(),
+            retention: None,
+        }
+    }
+}
+
+/// What windows are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Align {
+    /// Hours of the account's clock.
+    Hour,
+    /// Days on the account's clock.
+    AccountDay,
+    /// Days in UTC.
+    UtcDay,
+}
+
+/// One of the platform's limits: so many requests in any stretch of `per`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Quota {
+    /// What reports call it.
+    pub name: String,
+    /// Requests in a period.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests: u32,
+    /// The period, 1s to 1d.
+    pub per: String,
+    /// What it is counted by.
+    #[serde(default = "by_app")]
+    pub scope: Scope,
+    /// How many may go at once after a pause; at most `requests`.
+    #[serde(default = "one_at_once")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: u32,
+    /// The share of it that is used, above 0 and up to 1: a server counts a request somewhere between its sending and
+    /// its answer.
+    #[serde(default = "nearly_all")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub safety: f64,
+}
+
+fn by_app() -> Scope {
+    Scope::App
+}
+
+fn one_at_once() -> u32 {
+    1
+}
+
+fn nearly_all() -> f64 {
+    0.95
+}
+
+/// What a quota is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// All requests of the pipeline.
+    App,
+    /// The requests of one account.
+    Account,
+}
+
+/// How failures that may pass are tried again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retry {
+    /// Attempts in all, the first included.
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: u32,
+    /// The first wait's upper bound; doubled each time.
+    pub base: String,
+    /// No wait of our own is longer.
+    pub cap: String,
+    /// A wait that the platform asks for and that is longer than this ends the run with "waiting".
+    pub max_wait: String,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { attempts: 6, base: "500ms".to_owned(), cap: "60s".to_owned(), max_wait: "5m".to_owned() }
+    }
+}
+
+/// What a particular answer means. `status` or `path` or both say which.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Response {
+    /// Fits this HTTP status only.
+    #[schemars(range(min = 100, max = 599))]
+    pub status: Option<u16>,
+    /// Fits where this place in the body holds `equals`, or anything but null where `equals` is not given.
+    pub path: Option<String>,
+    /// The value at `path`; a number and its text are the same.
+    pub equals: Option<Scalar>,
+    /// What such an answer means.
+    pub action: Action,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// A page as any other.
+    Ok,
+    /// Try again.
+    Retry,
+    /// Over a limit: wait, then try again.
+    Throttled,
+    /// Give the unit up.
+    Fail,
+}
+
+/// Where the rows go.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Lake {
+    /// The lake's folders: `["date"]`, or `["date", "hour"]` for one file per hour.
+    pub partition_by: Vec<PartitionKey>,
+    /// Files per partition, by a hash of the account's id.
+    #[schemars(range(min = 1, max = 256))]
+    pub buckets: u16,
+}
+
+impl Default for Lake {
+    fn default() -> Lake {
+        Lake { partition_by: vec![PartitionKey::Date], buckets: 1 }
+    }
+}
+
+/// What a level of the lake's folders stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PartitionKey {
+    /// The UTC date of the hour.
+    Date,
+    /// The UTC hour of the day.
+    Hour,
+}

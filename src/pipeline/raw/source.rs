@@ -1,0 +1,410 @@
+//! The part of the file that says what is asked of the platform and how its answers are read.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Scalar, Values};
+
+/// How accounts come: either `list`, or the keys of an endpoint.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Accounts {
+    /// The accounts themselves, for platforms that do not list them.
+    pub list: Option<Vec<Listed>>,
+    /// The endpoint's path, appended to the base URL.
+    pub path: Option<String>,
+    /// The endpoint's query parameters; a list sends its parameter once for each element.
+    #[serde(default)]
+    pub query: IndexMap<String, Values>,
+    /// Where the accounts are in an answer; the empty text is the whole body.
+    pub records: Option<String>,
+    /// Where an account's id is.
+    pub id: Option<String>,
+    /// Where an account's name is.
+    pub name: Option<String>,
+    /// Where an account's time zone is, an IANA name.
+    pub time_zone: Option<String>,
+    /// The zone of accounts for which the platform gives none, an IANA name.
+    pub time_zone_default: Option<String>,
+    /// Where an account's currency is, an ISO 4217 code.
+    pub currency: Option<String>,
+    /// How the list's pages follow each other; one page only where it is not given.
+    pub pagination: Option<Pagination>,
+}
+
+/// An account that is written in the file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    /// The platform's id, as text.
+    pub id: String,
+    /// A name for people.
+    #[serde(default)]
+    pub name: String,
+    /// The clock by which the account's days and hours run, an IANA name.
+    pub time_zone: String,
+    /// The ISO 4217 code of the account's money.
+    pub currency: Option<String>,
+}
+
+/// How an account's campaigns come.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Campaigns {
+    /// The endpoint's path, appended to the base URL; may hold `{account}`.
+    pub path: String,
+    /// The endpoint's query parameters; their values may hold `{account}` and `{page_size}`.
+    #[serde(default)]
+    pub query: IndexMap<String, Values>,
+    /// Where the campaigns are in an answer; the empty text is the whole body.
+    pub records: String,
+    /// Where a campaign's id is.
+    pub id: String,
+    /// Where a campaign's name is.
+    pub name: Option<String>,
+    /// How the list's pages follow each other; one page only where it is not given.
+    #[serde(default)]
+    pub pagination: Pagination,
+}
+
+/// The metrics request. Texts may hold `{account}` (one account's id), `{accounts}` (all ids of the batch, joined),
+/// `{campaigns}` (a chunk of the account's campaign ids, joined), `{from}`, `{to}`, `{time_zone}` (the account's) and
+/// `{page_size}`; other braces are text.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    /// The HTTP method.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// Appended to the base URL; may hold placeholders.
+    pub path: String,
+    /// Query parameters, in this order; a list sends its parameter once for each element.
+    #[serde(default)]
+    pub query: IndexMap<String, Values>,
+    /// The JSON document that a POST carries, with placeholders in its texts.
+    pub json: Option<IndexMap<String, serde_json::Value>>,
+    /// The form (`application/x-www-form-urlencoded`) that a POST carries.
+    pub form: Option<IndexMap<String, Values>>,
+    /// At most so many accounts in one request.
+    #[serde(default = "one_account")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub accounts_per_request: u32,
+    /// At most so many campaigns in one request, where it holds `{campaigns}`.
+    #[serde(default = "hundred_campaigns")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub campaigns_per_request: u32,
+    /// How several ids become one parameter.
+    #[serde(default = "comma")]
+    pub join: Join,
+    /// How `{from}` and `{to}` are written.
+    #[serde(default)]
+    pub time: RequestTime,
+}
+
+fn get() -> Method {
+    Method::Get
+}
+
+fn one_account() -> u32 {
+    1
+}
+
+fn hundred_campaigns() -> u32 {
+    100
+}
+
+fn comma() -> Join {
+    Join::Comma
+}
+
+/// HTTP methods that a pipeline may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Method {
+    /// The parameters are in the query.
+    #[serde(rename = "GET")]
+    Get,
+    /// A body is sent: `json` or `form`.
+    #[serde(rename = "POST")]
+    Post,
+}
+
+/// How several ids become one parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Join {
+    /// `a,b,c`.
+    Comma,
+    /// The parameter once for each id; in a query or a form only.
+    Repeat,
+    /// A JSON array: as text in a query or a form, as an array in a JSON body.
+    Array,
+}
+
+/// How `{from}` and `{to}` are written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RequestTime {
+    /// The notation.
+    pub format: Notation,
+    /// On whose clock: `utc`, `account`, or an IANA name.
+    pub zone: String,
+    /// What `{to}` names.
+    pub end: WindowEnd,
+}
+
+impl Default for RequestTime {
+    fn default() -> RequestTime {
+        RequestTime { format: Notation::Rfc3339, zone: "utc".to_owned(), end: WindowEnd::Exclusive }
+    }
+}
+
+/// Notations of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Notation {
+    /// `2026-11-20`.
+    Date,
+    /// `2026-11-20T09:00:00Z`, or with the account's offset.
+    Rfc3339,
+    /// `2026-11-20T09:00:00`, no offset.
+    Naive,
+    /// Seconds since 1970.
+    UnixSeconds,
+    /// Milliseconds since 1970.
+    UnixMilliseconds,
+}
+
+/// What `{to}` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WindowEnd {
+    /// The first moment after the window.
+    Exclusive,
+    /// The last day or second inside it.
+    Inclusive,
+}
+
+/// How pages follow each other.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Pagination {
+    /// One page only.
+    #[default]
+    None,
+    /// A token in the body is sent back as a parameter; the last page has none.
+    Cursor {
+        /// Where the token is.
+        next: String,
+        /// The parameter it is sent as.
+        param: String,
+        /// Rows per page; the value of `{page_size}`.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        page_size: Option<u32>,
+        /// Sends the page size as this parameter.
+        page_size_param: Option<String>,
+        /// More pages than this are an error: the platform's paging does not end.
+        #[serde(default = "max_pages")]
+        #[schemars(range(min = 1, max = 10_000_000))]
+        max_pages: u32,
+    },
+    /// A whole URL in the body is followed; the last page has none.
+    NextLink {
+        /// Where the URL is.
+        next: String,
+        /// Rows per page; the value of `{page_size}`.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        page_size: Option<u32>,
+        /// Sends the page size as this parameter.
+        page_size_param: Option<String>,
+        /// More pages than this are an error: the platform's paging does not end.
+        #[serde(default = "max_pages")]
+        #[schemars(range(min = 1, max = 10_000_000))]
+        max_pages: u32,
+    },
+    /// A whole URL in a `Link` header with `rel="next"` is followed.
+    LinkHeader {
+        /// Rows per page; the value of `{page_size}`.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        page_size: Option<u32>,
+        /// Sends the page size as this parameter.
+        page_size_param: Option<String>,
+        /// More pages than this are an error: the platform's paging does not end.
+        #[serde(default = "max_pages")]
+        #[schemars(range(min = 1, max = 10_000_000))]
+        max_pages: u32,
+    },
+    /// Pages are asked for by number, until the last one or a short one.
+    PageNumber {
+        /// The parameter the number is sent as.
+        param: String,
+        /// The first page's number.
+        #[serde(default = "first_page")]
+        #[schemars(range(min = 0, max = 1))]
+        first: u64,
+        /// Where the body says how many pages there are.
+        total_pages: Option<String>,
+        /// Rows per page, by which a short page is recognised; the value of `{page_size}`.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        page_size: u32,
+        /// Sends the page size as this parameter.
+        page_size_param: Option<String>,
+        /// More pages than this are an error: the platform's paging does not end.
+        #[serde(default = "max_pages")]
+        #[schemars(range(min = 1, max = 10_000_000))]
+        max_pages: u32,
+    },
+    /// Rows are asked for by offset, until all have come or a short page.
+    Offset {
+        /// The parameter the offset is sent as.
+        param: String,
+        /// Where the body says how many rows there are.
+        total: Option<String>,
+        /// Rows per page, by which a short page is recognised; the value of `{page_size}`.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        page_size: u32,
+        /// Sends the page size as this parameter.
+        page_size_param: Option<String>,
+        /// More pages than this are an error: the platform's paging does not end.
+        #[serde(default = "max_pages")]
+        #[schemars(range(min = 1, max = 10_000_000))]
+        max_pages: u32,
+    },
+}
+
+fn max_pages() -> u32 {
+    10_000
+}
+
+fn first_page() -> u64 {
+    1
+}
+
+/// Where rows are in a response.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Records {
+    /// The place of the rows: an array, or with `*` several; the empty text is the whole body.
+    pub path: String,
+    /// Whether a body without that place is an empty page rather than an unreadable one.
+    #[serde(default)]
+    pub absent_is_empty: bool,
+    /// Texts that mean null, as `"-"`.
+    #[serde(default)]
+    pub nulls: Vec<String>,
+}
+
+/// How a row's hour is made.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Hour {
+    /// A moment: with an offset, or unix seconds or milliseconds, or without an offset on `zone`'s clock.
+    Instant {
+        /// Where it is.
+        from: String,
+        /// The clock of moments without an offset: `utc`, `account`, or an IANA name.
+        #[serde(default = "utc")]
+        zone: String,
+        /// What a label means when the clock was set back over it.
+        #[serde(default)]
+        repeated: Repeated,
+    },
+    /// A date and the number of an hour.
+    DateHour {
+        /// Where the date is (`YYYY-MM-DD`; anything after a `T` or a blank is left away).
+        date: String,
+        /// Where the hour is: 0 to 23, number or text.
+        hour: String,
+        /// On whose clock: `utc`, `account`, or an IANA name.
+        zone: String,
+        /// What a label means when the clock was set back over it.
+        #[serde(default)]
+        repeated: Repeated,
+    },
+    /// A date and a label `HH:MM:SS - HH:MM:SS`.
+    DateRange {
+        /// Where the date is.
+        date: String,
+        /// Where the label is.
+        range: String,
+        /// On whose clock: `utc`, `account`, or an IANA name.
+        zone: String,
+        /// What a label means when the clock was set back over it.
+        #[serde(default)]
+        repeated: Repeated,
+    },
+}
+
+fn utc() -> String {
+    "utc".to_owned()
+}
+
+/// What a wall-clock label means when the clock was set back over it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Repeated {
+    /// One row holds both hours: it is put at the first, with `hours_covered` 2.
+    #[default]
+    Folded,
+    /// The platform reports only the first under it.
+    First,
+    /// The platform reports only the second under it.
+    Second,
+}
+
+/// A column and where its value is in a row.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Column {
+    /// The column's type in the lake.
+    #[serde(rename = "type")]
+    pub kind: Option<ColumnType>,
+    /// Where the value is in a row.
+    pub from: String,
+    /// Digits in all of a decimal, 1 to 38.
+    #[schemars(range(min = 1, max = 38))]
+    pub precision: Option<u8>,
+    /// Digits of a decimal after the point.
+    #[schemars(range(min = 0, max = 38))]
+    pub scale: Option<u8>,
+    /// Takes the value out of a list of `{type, value}` pairs found at `from`.
+    pub pick: Option<Pick>,
+    /// Used where the value is absent or null; read like a value from the platform. A row's value is null where neither
+    /// is given.
+    pub default: Option<Scalar>,
+    /// Whether a row without a value is refused.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// A column's type in the lake. None goes through a float but `float`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ColumnType {
+    /// Text; numbers are kept as they are written.
+    Text,
+    /// A 64-bit integer, from a number or its text.
+    Int,
+    /// An exact decimal of `precision` digits, `scale` of them after the point.
+    Decimal,
+    /// An integer of millionths, kept as a decimal with 6 digits after the point.
+    Micros,
+    /// A 64-bit float.
+    Float,
+    /// true or false.
+    Bool,
+    /// A moment: RFC 3339, or unix seconds or milliseconds.
+    Timestamp,
+}
+
+/// Takes one value out of a list of `{type, value}` pairs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pick {
+    /// The key under which each element names its type.
+    pub by: String,
+    /// The type that this column is.
+    pub equals: String,
+    /// The key under which each element holds its value.
+    pub value: String,
+}
