@@ -92,7 +92,10 @@ impl Engine {
             DataFusionError::Plan(_) => {
                 wrong_text("the query does not fit the tables").hint(format!("tables: {}", self.tables.join(", ")))
             }
-            DataFusionError::SQL(_, _) => wrong_text("the query is not SQL"),
+            DataFusionError::SQL(parser, _) => {
+                let said = parser.to_string();
+                Error::bad_input(format!("not a query: {}", said.trim_start_matches("sql parser error: ")))
+            }
             DataFusionError::NotImplemented(_) | DataFusionError::Configuration(_) => {
                 wrong_text("the query engine cannot do this")
             }
