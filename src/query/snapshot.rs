@@ -1,0 +1,250 @@
+//! What a query reads stays what it was when the query began, though a run may publish meanwhile.
+//!
+//! A publish replaces a file by renaming a new one over it. The engine opens a file by its path several times: to list
+//! it, for its footer, for each column's bytes. Between two of these the name can come to stand for another file, and
+//! the old footer's offsets would then be read out of the new bytes: an error at best, wrong values at worst. The
+//! engine does not notice, since it never compares sizes or ETags after the listing.
+//!
+//! So before a dataset is read, each of its files gets a second name (a hard link) below
+//! `<lake>/_snapshots/<process>-<number>/`, and the engine reads there. A link costs no space and a few microseconds,
+//! names one version of a file whatever becomes of the first name, and keeps that version's bytes until it is removed.
+//! The links end in `.pinned`, so that another engine's glob over the whole lake does not see rows twice.
+//!
+//! Whoever made such a folder holds a lock on the file `lock` in it, which the system lets go when the process ends in
+//! any way; the next query removes folders whose lock it can take. Ages and process numbers would be weaker: a query
+//! may be long, and a container sees no other's processes.
+//!
+//! Where links cannot be made (a read-only lake, some network file systems), the files are read in place, and at the
+//! end their sizes and times are compared with those at the beginning: a difference is an error.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+
+/// The ending of files in the lake.
+pub(super) const PUBLISHED: &str = ".parquet";
+/// The ending of links.
+pub(super) const PINNED: &str = ".pinned";
+
+/// The folder of all snapshots; the underscore says that it is no dataset.
+const FOLDER: &str = "_snapshots";
+const LOCK: &str = "lock";
+/// So many names are tried for a snapshot's folder: each live query of this process number has one.
+const NAMES: u32 = 64;
+
+/// The versions of files that one query reads. Removes its links when dropped.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    lake: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    folder: Folder,
+    places: HashMap<String, Place>,
+    in_place: Vec<Seen>,
+}
+
+#[derive(Debug, Default)]
+enum Folder {
+    #[default]
+    NotTried,
+    Locked(LockedFolder),
+    Impossible,
+}
+
+/// Where the engine finds a dataset's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Below this folder, as links that end in [`PINNED`].
+    Links(PathBuf),
+    /// In the lake itself.
+    Lake,
+}
+
+/// A file that is read in place, as it was at first.
+#[derive(Debug)]
+struct Seen {
+    path: PathBuf,
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Snapshot {
+    /// A snapshot of nothing yet.
+    pub(super) fn new(lake: &Path) -> Snapshot {
+        Snapshot { lake: lake.to_owned(), state: Mutex::default() }
+    }
+
+    /// Holds fast all files of `dataset`, whose folders are named `<partition>=<value>`, `partitions` deep. A second
+    /// call finds the same versions. Blocks on the file system.
+    pub(super) fn pin(&self, dataset: &str, partitions: &[String]) -> Result<Place> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = state.places.get(dataset) {
+            return Ok(place.clone());
+        }
+        let root = self.lake.join(dataset);
+        let mut files = Vec::new();
+        list(&root, Path::new(""), partitions, &mut files)
+            .map_err(|error| Error::storage(format!("cannot list `{}`", root.display())).because(error))?;
+        let place = match self.link(&mut state.folder, dataset, &files) {
+            Ok(links) => Place::Links(links),
+            Err(error) => {
+                tracing::debug!(dataset, %error, "no links can be made here: reading the lake in place");
+                state.in_place.extend(files.iter().filter_map(|file| Seen::now(root.join(file))));
+                Place::Lake
+            }
+        };
+        state.places.insert(dataset.to_owned(), place.clone());
+        Ok(place)
+    }
+
+    fn link(&self, folder: &mut Folder, dataset: &str, files: &[PathBuf]) -> io::Result<PathBuf> {
+        if let Folder::NotTried = folder {
+            *folder = match LockedFolder::create(&self.lake.join(FOLDER)) {
+                Ok(locked) => Folder::Locked(locked),
+                Err(error) => {
+                    tracing::debug!(%error, "no snapshot folder");
+                    Folder::Impossible
+                }
+            };
+        }
+        let Folder::Locked(locked) = folder else { return Err(io::ErrorKind::Unsupported.into()) };
+        let links = locked.path.join(dataset);
+        std::fs::create_dir(&links)?;
+        for file in files {
+            let link = links.join(file).with_extension(PINNED.trim_start_matches('.'));
+            if let Some(parent) = link.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            match std::fs::hard_link(self.lake.join(dataset).join(file), link) {
+                // Taken out of the lake since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        Ok(locked.path.clone())
+    }
+
+    /// Whether everything that was read was one version of each file. Links always are; a file that was read in place
+    /// and has been replaced since is a storage error.
+    pub(super) fn verify(&self) -> Result<()> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for seen in &state.in_place {
+            if !seen.is_unchanged() {
+                return Err(Error::storage(format!("`{}` was replaced while it was read", seen.path.display()))
+                    .hint("run the query again; it reads in place because no hard links can be made in this lake"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// `None` where the file is gone again.
+    fn now(path: PathBuf) -> Option<Seen> {
+        let metadata = std::fs::metadata(&path).ok()?;
+        Some(Seen { path, length: metadata.len(), modified: modified(&metadata) })
+    }
+
+    fn is_unchanged(&self) -> bool {
+        std::fs::metadata(&self.path)
+            .is_ok_and(|metadata| metadata.len() == self.length && modified(&metadata) == self.modified)
+    }
+}
+
+fn modified(metadata: &Metadata) -> Option<SystemTime> {
+    metadata.modified().ok()
+}
+
+/// The published files below `root`, relative to it: exactly `partitions` folders deep, as every engine sees them.
+fn list(root: &Path, inner: &Path, partitions: &[String], files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let entries = match std::fs::read_dir(root.join(inner)) {
+        // A partition, or the dataset, taken out meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        match partitions {
+            [] if name.ends_with(PUBLISHED) && !name.starts_with(['_', '.']) => files.push(inner.join(name)),
+            [partition, deeper @ ..] if name.split_once('=').is_some_and(|(word, _)| word == partition) => {
+                list(root, &inner.join(name), deeper, files)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A snapshot's folder, and the lock that keeps others from removing it.
+#[derive(Debug)]
+struct LockedFolder {
+    path: PathBuf,
+    // Let go when the process ends, however it ends.
+    _lock: File,
+}
+
+impl LockedFolder {
+    /// Removes what ended queries left below `parent`, then makes a folder of its own there.
+    fn create(parent: &Path) -> io::Result<LockedFolder> {
+        sweep(parent);
+        for number in 0..NAMES {
+            // Each time, because the last snapshot to go takes `parent` with it.
+            std::fs::create_dir_all(parent)?;
+            let path = parent.join(format!("{}-{number}", std::process::id()));
+            match std::fs::create_dir(&path).and_then(|()| lock(&path, OpenOptions::new().create_new(true))) {
+                Ok(Some(lock)) => return Ok(LockedFolder { path, _lock: lock }),
+                // A sweep came between the folder and its lock, or another query has the name.
+                Ok(None) => continue,
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+                Err(error) => {
+                    let _ = std::fs::remove_dir_all(&path);
+                    return Err(error);
+                }
+            }
+        }
+        Err(io::Error::other(format!("{NAMES} snapshots of process {} exist", std::process::id())))
+    }
+}
+
+impl Drop for LockedFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::debug!(%error, path = %self.path.display(), "a snapshot's folder stays for the next query to remove");
+        }
+        if let Some(parent) = self.path.parent() {
+            // Fails while other queries have theirs in it.
+            let _ = std::fs::remove_dir(parent);
+        }
+    }
+}
+
+/// Removes the snapshots of queries that have ended without doing it. Whoever holds a folder's lock owns it: a folder
+/// that has no lock file yet is only removed after making and locking one, which makes its creator choose another.
+fn sweep(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if let Ok(Some(_lock)) = lock(&path, OpenOptions::new().create(true).truncate(false)) {
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// Locks the folder `path`; `None` where somebody else holds the lock.
+fn lock(path: &Path, options: &mut OpenOptions) -> io::Result<Option<File>> {
+    let file = options.write(true).open(path.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}

@@ -1,0 +1,186 @@
+//! A dataset as a table: datafusion's own listing of Parquet files, over the snapshot, with two things added.
+//!
+//! - A condition on `hour` becomes one on `date` too, so that other days' files are not even opened. Statistics alone
+//!   would leave them out as well, but only after reading each file's footer.
+//! - `utc_hour = 9` becomes a range: of an equality datafusion makes the folder's name, `utc_hour=9`, and would find
+//!   nothing, because the folder is `utc_hour=09`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Date32Type, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::logical_expr::expr::{BinaryExpr, Cast, TryCast};
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType, ident, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use object_store::local::LocalFileSystem;
+use url::Url;
+
+use super::dataset::Dataset;
+use super::snapshot::{PINNED, PUBLISHED, Place, Snapshot};
+use crate::pipeline::schema::HOUR;
+
+/// Where the engine finds the lake itself.
+pub(super) const LAKE_STORE: &str = "lake://published/";
+/// Where the engine finds the snapshot's links.
+const LINKS_STORE: &str = "lake://pinned/";
+
+/// One dataset, readable by the engine. Its files are held fast by the snapshot when it is first scanned.
+#[derive(Debug)]
+pub(super) struct LakeTable {
+    name: String,
+    partitions: Vec<String>,
+    snapshot: Arc<Snapshot>,
+    links: ListingTable,
+    lake: ListingTable,
+}
+
+impl LakeTable {
+    /// A table over `dataset`, whose files `snapshot` will hold.
+    pub(super) fn new(dataset: &Dataset, snapshot: Arc<Snapshot>) -> Result<LakeTable> {
+        Ok(LakeTable {
+            name: dataset.name.clone(),
+            partitions: dataset.partitions.iter().map(|(name, _)| name.clone()).collect(),
+            snapshot,
+            links: listing(dataset, LINKS_STORE, PINNED)?,
+            lake: listing(dataset, LAKE_STORE, PUBLISHED)?,
+        })
+    }
+
+    async fn pin(&self) -> Result<Place> {
+        let (snapshot, name, partitions) = (Arc::clone(&self.snapshot), self.name.clone(), self.partitions.clone());
+        tokio::task::spawn_blocking(move || snapshot.pin(&name, &partitions))
+            .await
+            .map_err(|error| DataFusionError::External(Box::new(error)))?
+            .map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+fn listing(dataset: &Dataset, store: &str, extension: &str) -> Result<ListingTable> {
+    let url = Url::parse(store)
+        .and_then(|root| root.join(&format!("{}/", dataset.name)))
+        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let sorted_by: Vec<_> = dataset.sorted_by.iter().map(|name| ident(name).sort(true, false)).collect();
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+        .with_file_extension(extension)
+        .with_table_partition_cols(dataset.partitions.clone())
+        .with_file_sort_order(if sorted_by.is_empty() { Vec::new() } else { vec![sorted_by] });
+    let config = ListingTableConfig::new(ListingTableUrl::try_new(url, None)?)
+        .with_listing_options(options)
+        .with_schema(Arc::clone(&dataset.schema));
+    ListingTable::try_new(config)
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        self.lake.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.lake.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut all = Vec::with_capacity(filters.len() + 1);
+        for filter in filters {
+            all.push(equality_of_utc_hour_as_range(filter)?);
+            all.extend(implied_for_date(filter));
+        }
+        match self.pin().await? {
+            Place::Links(folder) => {
+                let store = Arc::new(LocalFileSystem::new_with_prefix(folder)?);
+                let url = Url::parse(LINKS_STORE).map_err(|error| DataFusionError::External(Box::new(error)))?;
+                state.runtime_env().register_object_store(&url, store);
+                self.links.scan(state, projection, &all, limit).await
+            }
+            Place::Lake => self.lake.scan(state, projection, &all, limit).await,
+        }
+    }
+}
+
+/// What `filter`, a condition on `hour`, says of `date`; `None` where it says nothing.
+fn implied_for_date(filter: &Expr) -> Option<Expr> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+    match op {
+        Operator::And => match (implied_for_date(left), implied_for_date(right)) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        },
+        // Either side may hold, so nothing is known unless both sides say something.
+        Operator::Or => Some(implied_for_date(left)?.or(implied_for_date(right)?)),
+        _ => match (left.as_ref(), right.as_ref()) {
+            (hour, Expr::Literal(value, _)) if is_hour(hour) => bound_for_date(*op, value),
+            (Expr::Literal(value, _), hour) if is_hour(hour) => bound_for_date(op.swap()?, value),
+            _ => None,
+        },
+    }
+}
+
+/// The column itself, or in another unit or written with another zone: its order and its moments stay the same.
+fn is_hour(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(column) => column.name == HOUR,
+        Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
+            matches!(field.data_type(), DataType::Timestamp(_, zone) if is_utc(zone.as_deref())) && is_hour(expr)
+        }
+        _ => false,
+    }
+}
+
+fn is_utc(zone: Option<&str>) -> bool {
+    matches!(zone, None | Some("UTC" | "+00:00" | "Z"))
+}
+
+/// `hour <operator> value`, weakened to `date`.
+fn bound_for_date(operator: Operator, value: &ScalarValue) -> Option<Expr> {
+    match value.data_type() {
+        DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => {}
+        _ => return None,
+    }
+    let micros = value.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok()?;
+    let ScalarValue::TimestampMicrosecond(Some(moment), _) = micros else { return None };
+    let is_exact = micros.cast_to(&value.data_type()).is_ok_and(|back| back == *value);
+    let date = ident("date");
+    match operator {
+        Operator::Eq => Some(date.eq(date_of(moment)?)),
+        Operator::Gt | Operator::GtEq => Some(date.gt_eq(date_of(moment)?)),
+        // Hours before a midnight are the day before's; but of a midnight and some nanoseconds, the midnight is left.
+        Operator::Lt if is_exact => Some(date.lt_eq(date_of(moment.checked_sub(1)?)?)),
+        Operator::Lt | Operator::LtEq => Some(date.lt_eq(date_of(moment)?)),
+        _ => None,
+    }
+}
+
+/// The UTC date of a moment given in microseconds since 1970.
+fn date_of(moment: i64) -> Option<Expr> {
+    let date = DateTime::from_timestamp_micros(moment)?.date_naive();
+    Some(lit(ScalarValue::Date32(Some(Date32Type::from_naive_date(date)))))
+}
+
+/// `filter` with every `utc_hour = x` written as `utc_hour >= x and utc_hour <= x`.
+fn equality_of_utc_hour_as_range(filter: &Expr) -> Result<Expr> {
+    let is_utc_hour = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "utc_hour");
+    let rewritten = filter.clone().transform(|expr| match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_utc_hour(&left) || is_utc_hour(&right) => {
+            Ok(Transformed::yes(left.clone().gt_eq(*right.clone()).and(left.lt_eq(*right))))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}

@@ -1,0 +1,132 @@
+//! A publish in the middle of a query, and what becomes of the links.
+
+use std::path::PathBuf;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use futures::StreamExt;
+
+use super::lake::{Lake, Row};
+use crate::error::ErrorKind;
+use crate::query::engine::Engine;
+use crate::query::rows;
+use crate::query::snapshot::{Place, Snapshot};
+
+const SUM: &str = "select sum(impressions) from demo where impressions >= 0";
+const BEFORE: i64 = 25056;
+
+async fn sum(engine: &Engine, publish: impl FnOnce()) -> Result<i64, String> {
+    let mut stream = engine.stream(SUM).await.expect("a plan");
+    publish();
+    let mut sums = Vec::new();
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(|error| error.to_string())?;
+        sums.extend_from_slice(batch.column(0).as_primitive::<Int64Type>().values());
+    }
+    Ok(sums[0])
+}
+
+fn publish_other_days(lake: &Lake) {
+    for date in ["2026-11-18", "2026-11-19", "2026-11-20"] {
+        lake.publish("demo", date, &[Row { hour: 1, campaign: 1, impressions: 1, spend: 1 }]);
+    }
+}
+
+fn links(lake: &Lake) -> PathBuf {
+    lake.path().join("_snapshots")
+}
+
+#[tokio::test]
+async fn a_publish_in_the_middle_changes_nothing_for_a_query_that_runs() {
+    let lake = Lake::with_two_pipelines();
+    let engine = Engine::open(&lake.input()).await.expect("engine");
+    assert_eq!(sum(&engine, || publish_other_days(&lake)).await, Ok(BEFORE));
+    engine.verify().expect("one version of each file");
+    drop(engine);
+    assert!(!links(&lake).exists(), "nothing is left");
+    let engine = Engine::open(&lake.input()).await.expect("engine");
+    assert_eq!(sum(&engine, || ()).await, Ok(3), "the next query sees what was published");
+}
+
+#[tokio::test]
+async fn a_removed_partition_stays_for_a_query_that_runs() {
+    let lake = Lake::with_two_pipelines();
+    let engine = Engine::open(&lake.input()).await.expect("engine");
+    let remove = || std::fs::remove_dir_all(lake.path().join("demo")).expect("remove");
+    assert_eq!(sum(&engine, remove).await, Ok(BEFORE));
+}
+
+#[tokio::test]
+async fn without_links_a_replaced_file_is_an_error_and_a_quiet_lake_is_read() {
+    let lake = Lake::with_two_pipelines();
+    // A file where the folder should be: no links can be made.
+    std::fs::write(links(&lake), "").expect("file");
+    assert_eq!(
+        rows(lake.input(), SUM).await.expect("read in place")[0].column(0).as_primitive::<Int64Type>().value(0),
+        BEFORE
+    );
+    let sql = r#"select count(*) from "shop-ads" where utc_hour = 9 and date = '2026-11-20'"#;
+    assert_eq!(
+        rows(lake.input(), sql).await.expect("read in place")[0].column(0).as_primitive::<Int64Type>().value(0),
+        1
+    );
+
+    let engine = Engine::open(&lake.input()).await.expect("engine");
+    let _ = sum(&engine, || publish_other_days(&lake)).await;
+    let error = engine.verify().expect_err("replaced");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.report().contains("was replaced while it was read"), "{error:?}");
+}
+
+#[tokio::test]
+async fn only_what_a_query_reads_is_linked() {
+    let lake = Lake::with_two_pipelines();
+    rows(lake.input(), "select 1").await.expect("query");
+    let engine = Engine::open(&lake.input()).await.expect("engine");
+    let _stream = engine.stream(SUM).await.expect("plan");
+    let mine = links(&lake).join(format!("{}-0", std::process::id()));
+    let mut names: Vec<_> =
+        std::fs::read_dir(mine).expect("snapshot").flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["demo", "lock"]);
+}
+
+#[test]
+fn what_an_ended_query_left_is_removed_and_a_living_ones_links_are_not() {
+    let lake = Lake::with_two_pipelines();
+    let dead = links(&lake).join("999999-0");
+    std::fs::create_dir_all(dead.join("demo")).expect("folder");
+    std::fs::write(dead.join("demo/bucket-00.pinned"), "").expect("link");
+    std::fs::write(dead.join("lock"), "").expect("lock");
+    let beginning = links(&lake).join("999999-1");
+    std::fs::create_dir(&beginning).expect("folder");
+
+    let partitions = ["date".to_owned()];
+    let first = Snapshot::new(&lake.path());
+    let Place::Links(first_links) = first.pin("demo", &partitions).expect("pin") else { panic!("no links") };
+    assert!(!dead.exists() && !beginning.exists());
+    let second = Snapshot::new(&lake.path());
+    let Place::Links(second_links) = second.pin("demo", &partitions).expect("pin") else { panic!("no links") };
+    assert_ne!(first_links, second_links);
+    let file = "demo/date=2026-11-19/bucket-00.pinned";
+    assert!(first_links.join(file).is_file() && second_links.join(file).is_file());
+    drop(second);
+    assert!(first_links.join(file).is_file());
+    drop(first);
+    assert!(!links(&lake).exists());
+}
+
+#[test]
+fn temporary_and_foreign_files_are_not_linked() {
+    let lake = Lake::with_two_pipelines();
+    let day = lake.path().join("demo/date=2026-11-19");
+    for name in ["_x.parquet", ".x.parquet", "bucket-00.parquet.tmp", "notes.txt"] {
+        std::fs::write(day.join(name), "").expect("file");
+    }
+    std::fs::write(lake.path().join("demo/bucket-00.parquet"), "").expect("file");
+    let snapshot = Snapshot::new(&lake.path());
+    let Place::Links(folder) = snapshot.pin("demo", &["date".to_owned()]).expect("pin") else { panic!("no links") };
+    let names = |path: PathBuf| std::fs::read_dir(path).expect("folder").count();
+    assert_eq!(names(folder.join("demo")), 3);
+    assert_eq!(names(folder.join("demo/date=2026-11-19")), 1);
+}
