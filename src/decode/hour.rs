@@ -1,0 +1,241 @@
+//! A row's hour: what the record says, put on the account's clock.
+
+use chrono::{NaiveDateTime, Timelike};
+use chrono_tz::Tz;
+
+use super::cell::{Scalar, excerpt};
+use super::moment::{self, Said};
+use super::number;
+use super::row::Refused;
+use super::tree::Tree;
+use crate::pipeline::schema::HOUR;
+use crate::pipeline::{HourSource, JsonPath, RepeatedHour, ZoneRule};
+use crate::time::{self, Instant, Resolved, Window};
+
+/// How a row's hour is made, with slots for paths.
+#[derive(Debug)]
+pub(super) struct HourPlan {
+    source: Source,
+    zone: ZoneRule,
+    repeated: RepeatedHour,
+}
+
+#[derive(Debug)]
+enum Source {
+    Instant { from: Place },
+    DateHour { date: Place, hour: Place },
+    DateRange { date: Place, range: Place },
+}
+
+#[derive(Debug)]
+struct Place {
+    slot: usize,
+    path: String,
+}
+
+/// What a record says about its hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The moment itself.
+    At(Instant),
+    /// What the declared clock shows.
+    Shown(NaiveDateTime),
+}
+
+impl Reading {
+    /// A small number, different for neighbouring hours.
+    fn ordinal(self) -> usize {
+        let seconds = match self {
+            Reading::At(moment) => moment.timestamp(),
+            Reading::Shown(shown) => shown.and_utc().timestamp(),
+        };
+        seconds.div_euclid(3600).unsigned_abs() as usize
+    }
+}
+
+/// An hour as the lake keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Microseconds since 1970, UTC.
+    pub(super) hour: i64,
+    /// What the account's clock shows then, as microseconds.
+    pub(super) local: i64,
+    /// The account's offset then, in minutes east.
+    pub(super) offset: i64,
+    /// 2 where the row holds both hours of a repeated label.
+    pub(super) covered: i64,
+    /// Whether it was asked for.
+    pub(super) inside: bool,
+}
+
+impl HourPlan {
+    pub(super) fn new(source: &HourSource, record: &mut Tree) -> HourPlan {
+        let mut place = |path: &JsonPath| Place { slot: record.want(path), path: path.to_string() };
+        let (source, zone, repeated) = match source {
+            HourSource::Instant { from, zone, repeated } => (Source::Instant { from: place(from) }, zone, repeated),
+            HourSource::DateHour { date, hour, zone, repeated } => {
+                (Source::DateHour { date: place(date), hour: place(hour) }, zone, repeated)
+            }
+            HourSource::DateRange { date, range, zone, repeated } => {
+                (Source::DateRange { date: place(date), range: place(range) }, zone, repeated)
+            }
+        };
+        HourPlan { source, zone: *zone, repeated: *repeated }
+    }
+
+    /// What the record says.
+    pub(super) fn read(&self, slots: &[Option<&str>]) -> Result<Reading, Refused> {
+        match &self.source {
+            Source::Instant { from } => from.read(slots, |scalar| instant(&scalar)),
+            Source::DateHour { date, hour } => {
+                let day = date.read(slots, |scalar| text_of(scalar, moment::date).ok_or(DATE))?;
+                let hour = hour.read(slots, |scalar| text_of(scalar, hour_number).ok_or(HOUR_NUMBER))?;
+                shown(day, hour).ok_or_else(|| date.refused(slots, DATE))
+            }
+            Source::DateRange { date, range } => {
+                let day = date.read(slots, |scalar| text_of(scalar, moment::date).ok_or(DATE))?;
+                let hour = range.read(slots, |scalar| text_of(scalar, moment::hour_of_range).ok_or(RANGE))?;
+                shown(day, hour).ok_or_else(|| date.refused(slots, DATE))
+            }
+        }
+    }
+
+    /// Puts a reading on the account's clock; `Err` says what was expected.
+    pub(super) fn place(&self, reading: Reading, account: Tz, window: Window) -> Result<Placed, String> {
+        let reported_on = match self.zone {
+            ZoneRule::Utc => Tz::UTC,
+            ZoneRule::Account => account,
+            ZoneRule::Fixed(zone) => zone,
+        };
+        let (hour, covered) = match reading {
+            Reading::At(moment) => (moment, 1),
+            Reading::Shown(shown) => self.on_clock(shown, reported_on)?,
+        };
+        // A platform that reports on a clock of its own has that clock's hours, also for accounts in half-hour zones.
+        if time::hour_at(hour, account) != hour && time::hour_at(hour, reported_on) != hour {
+            return Err(format!("the first moment of an hour on the clock of {account}"));
+        }
+        Ok(Placed {
+            hour: hour.timestamp_micros(),
+            local: time::local(hour, account).and_utc().timestamp_micros(),
+            offset: i64::from(time::offset_seconds(hour, account) / 60),
+            covered,
+            inside: window.contains(hour),
+        })
+    }
+
+    fn on_clock(&self, shown: NaiveDateTime, zone: Tz) -> Result<(Instant, i64), String> {
+        match (time::resolve(shown, zone), self.repeated) {
+            (Resolved::Once(moment), _) => Ok((moment, 1)),
+            (Resolved::Twice { first, .. }, RepeatedHour::Folded) => Ok((first, 2)),
+            (Resolved::Twice { first, .. }, RepeatedHour::First) => Ok((first, 1)),
+            (Resolved::Twice { second, .. }, RepeatedHour::Second) => Ok((second, 1)),
+            (Resolved::Never { after }, _) => {
+                // Where the clock is set forward by half an hour, the hour still has its second half.
+                let begins = time::local(after, zone);
+                let same = begins.date() == shown.date() && begins.hour() == shown.hour();
+                if same && (shown.minute(), shown.second()) == (0, 0) {
+                    return Ok((after, 1));
+                }
+                Err(format!("an hour that exists: the clock of {zone} was set forward over this one"))
+            }
+        }
+    }
+
+    /// A reading that could not be placed.
+    pub(super) fn refused(&self, slots: &[Option<&str>], expected: String) -> Refused {
+        let found = |place: &Place| slots[place.slot].map_or_else(|| "nothing".to_owned(), excerpt);
+        let (path, found) = match &self.source {
+            Source::Instant { from } => (from.path.clone(), found(from)),
+            Source::DateHour { date, hour: other } | Source::DateRange { date, range: other } => {
+                (format!("{}, {}", date.path, other.path), format!("{}, {}", found(date), found(other)))
+            }
+        };
+        Refused { column: HOUR.to_owned(), path, found, expected }
+    }
+}
+
+const DATE: &str = "a date (`YYYY-MM-DD`)";
+const HOUR_NUMBER: &str = "the number of an hour, 0 to 23";
+const RANGE: &str = "one whole hour (`HH:00:00 - HH:59:59`)";
+const INSTANT: &str = "a moment (`2026-11-20T09:00:00Z` or without offset, unix seconds or milliseconds)";
+const NOT_A_DATE: &str = "a moment: a date alone cannot name an hour, and all hours of the day would become one row";
+
+impl Place {
+    fn read<T>(
+        &self,
+        slots: &[Option<&str>],
+        read: impl FnOnce(Scalar<'_>) -> Result<T, &'static str>,
+    ) -> Result<T, Refused> {
+        let scalar = slots[self.slot].map_or(Scalar::Null, Scalar::of);
+        read(scalar).map_err(|expected| self.refused(slots, expected))
+    }
+
+    fn refused(&self, slots: &[Option<&str>], expected: &str) -> Refused {
+        Refused {
+            column: HOUR.to_owned(),
+            path: self.path.clone(),
+            found: slots[self.slot].map_or_else(|| "nothing".to_owned(), excerpt),
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+fn text_of<T>(scalar: Scalar<'_>, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    scalar.into_text().and_then(|text| read(text.trim()))
+}
+
+fn instant(scalar: &Scalar<'_>) -> Result<Reading, &'static str> {
+    let moment = match scalar {
+        Scalar::Number(number) => moment::unix(number).map(Said::Moment),
+        Scalar::Text(text) => moment::read(text.trim()).or_else(|| moment::unix(text.trim()).map(Said::Moment)),
+        Scalar::Null | Scalar::Bool(_) | Scalar::Other => None,
+    };
+    match moment {
+        Some(Said::Moment(moment)) => Ok(Reading::At(moment)),
+        Some(Said::Shown(shown)) => Ok(Reading::Shown(shown)),
+        Some(Said::Date(_)) => Err(NOT_A_DATE),
+        None => Err(INSTANT),
+    }
+}
+
+fn hour_number(text: &str) -> Option<u32> {
+    let hour = number::integer(text).ok()?;
+    u32::try_from(hour).ok().filter(|hour| *hour <= 23)
+}
+
+fn shown(date: chrono::NaiveDate, hour: u32) -> Option<Reading> {
+    date.and_hms_opt(hour, 0, 0).map(Reading::Shown)
+}
+
+/// The hours placed last: a page has few different ones, and asking a zone is the dearest part of a row.
+pub(super) struct Places {
+    kept: Vec<Option<(usize, Reading, Placed)>>,
+}
+
+impl Places {
+    const KEPT: usize = 64;
+
+    pub(super) fn new() -> Places {
+        Places { kept: vec![None; Places::KEPT] }
+    }
+
+    /// The place of `reading` on the clock of the account with this number, made by `place` where it is not known.
+    pub(super) fn get(
+        &mut self,
+        account: usize,
+        reading: Reading,
+        place: impl FnOnce() -> Result<Placed, String>,
+    ) -> Result<Placed, String> {
+        let index = (reading.ordinal().wrapping_add(account.wrapping_mul(25))) % Places::KEPT;
+        if let Some((of, known, placed)) = self.kept[index]
+            && of == account
+            && known == reading
+        {
+            return Ok(placed);
+        }
+        let placed = place()?;
+        self.kept[index] = Some((account, reading, placed));
+        Ok(placed)
+    }
+}

@@ -1,0 +1,112 @@
+//! Exact numbers from text: `1843`, `1843.0`, `-1.25e3`. No float on the way.
+
+/// Why a text is not the number that was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NumberError {
+    /// It is no number.
+    NotANumber,
+    /// It has more digits after the point than are kept.
+    TooPrecise,
+    /// It has more digits before the point than are kept.
+    TooLarge,
+}
+
+/// A number as `coefficient * 10^exponent`; the coefficient ends with a digit other than 0, or is 0.
+struct Exact {
+    negative: bool,
+    coefficient: u128,
+    exponent: i64,
+}
+
+/// A whole number of 64 bits.
+pub(super) fn integer(text: &str) -> Result<i64, NumberError> {
+    if let Ok(integer) = text.parse::<i64>() {
+        return Ok(integer);
+    }
+    i64::try_from(scaled(text, 0)?).map_err(|_| NumberError::TooLarge)
+}
+
+/// The number times `10^scale`, which is whole and has at most `precision` (1 to 38) digits.
+pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128, NumberError> {
+    let unscaled = scaled(text, scale)?;
+    let limit = 10i128.checked_pow(u32::from(precision)).ok_or(NumberError::TooLarge)?;
+    if unscaled.abs() < limit { Ok(unscaled) } else { Err(NumberError::TooLarge) }
+}
+
+/// Whether `text` is written as a number, as JSON or with a leading `+`, `.5`, or leading zeros.
+pub(super) fn is_number(text: &str) -> bool {
+    matches!(exact(text), Ok(_) | Err(NumberError::TooLarge | NumberError::TooPrecise))
+}
+
+/// The number times `10^scale`, less than 10^38 and whole.
+fn scaled(text: &str, scale: i8) -> Result<i128, NumberError> {
+    let exact = exact(text)?;
+    if exact.coefficient == 0 {
+        return Ok(0);
+    }
+    let shift = exact.exponent.saturating_add(i64::from(scale));
+    if shift < 0 {
+        return Err(NumberError::TooPrecise);
+    }
+    let factor = u32::try_from(shift).ok().and_then(|shift| 10u128.checked_pow(shift));
+    let magnitude = factor.and_then(|factor| exact.coefficient.checked_mul(factor)).ok_or(NumberError::TooLarge)?;
+    let magnitude = i128::try_from(magnitude).map_err(|_| NumberError::TooLarge)?;
+    Ok(if exact.negative { -magnitude } else { magnitude })
+}
+
+fn exact(text: &str) -> Result<Exact, NumberError> {
+    let (negative, unsigned) = sign(text);
+    let (mantissa, power) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, power)) => (mantissa, exponent(power)?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return Err(NumberError::NotANumber);
+    }
+    let mut coefficient: Option<u128> = Some(0);
+    // Zeros are taken up only when another digit follows, so that trailing ones cost nothing.
+    let mut zeros: u32 = 0;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        if !digit.is_ascii_digit() {
+            return Err(NumberError::NotANumber);
+        }
+        if digit == b'0' {
+            zeros = zeros.saturating_add(1);
+            continue;
+        }
+        coefficient = coefficient.and_then(|so_far| append(so_far, zeros, digit - b'0'));
+        zeros = 0;
+    }
+    let exponent = power.saturating_sub(fraction.len() as i64).saturating_add(i64::from(zeros));
+    match coefficient {
+        Some(coefficient) => Ok(Exact { negative, coefficient, exponent }),
+        None if exponent < 0 => Err(NumberError::TooPrecise),
+        None => Err(NumberError::TooLarge),
+    }
+}
+
+/// `so_far`, `zeros` zeros and `digit`, written one after the other.
+fn append(so_far: u128, zeros: u32, digit: u8) -> Option<u128> {
+    if so_far == 0 {
+        return Some(u128::from(digit));
+    }
+    so_far.checked_mul(10u128.checked_pow(zeros + 1)?)?.checked_add(u128::from(digit))
+}
+
+fn sign(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+fn exponent(text: &str) -> Result<i64, NumberError> {
+    let (negative, digits) = sign(text);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(NumberError::NotANumber);
+    }
+    // Beyond a million it no longer matters how large it is.
+    let magnitude = digits.parse::<i64>().unwrap_or(i64::MAX).min(1_000_000);
+    Ok(if negative { -magnitude } else { magnitude })
+}
