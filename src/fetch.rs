@@ -1,1 +1,207 @@
-//! To come.
+//! From a [`Unit`] to its [`Slice`]: permit, send, classify, decode, page, until the last page has been read.
+//!
+//! There is one loop over attempts ([`send`]), and every request goes through it: metrics, account lists, campaign
+//! lists. A unit is all or nothing: a page that fails for good fails the unit, and nothing of it remains.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::decode::Decoder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::client::Client;
+use crate::pipeline::{Accounts, Auth, Pipeline};
+use crate::quota::Quotas;
+use crate::state::State;
+use crate::telemetry::Meter;
+use crate::time::{Clock, Instant, Window, short};
+use crate::unit::{Account, Unit};
+
+mod listing;
+mod read;
+mod send;
+
+use listing::Campaigns;
+use send::Halt;
+
+/// Everything a pipeline's workers need to fetch, made once per run. Cheap to clone; all clones share their quotas,
+/// connections and campaign lists.
+#[derive(Clone)]
+pub struct Fetch {
+    pipeline: Arc<Pipeline>,
+    state: State,
+    clock: Clock,
+    meter: Arc<Meter>,
+    client: Arc<Client>,
+    quotas: Arc<Quotas>,
+    decoder: Arc<Decoder>,
+    /// Each account's campaigns, listed once per run by whoever needs them first.
+    campaigns: Arc<Mutex<HashMap<String, CampaignCell>>>,
+}
+
+type CampaignCell = Arc<OnceCell<Arc<Campaigns>>>;
+
+/// All rows of a unit, made only when its last page has been read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slice {
+    /// What was asked for.
+    pub unit: Unit,
+    /// The part of the unit's window whose hours had ended when it was asked for, on every account's clock. Rows of
+    /// hours that were still open are left away.
+    pub window: Window,
+    /// The rows, in the pipeline's lake schema, in the order in which they came.
+    pub rows: RecordBatch,
+    /// Taken before the first request: what the platform changed later is not in the rows.
+    pub fetched_at: Instant,
+    /// Requests sent for it, retries and campaign lists included.
+    pub requests: u32,
+    /// Pages read.
+    pub pages: u32,
+    /// Records left away because their hour is not in `window`.
+    pub outside: u64,
+    /// Paths in the records that no column names.
+    pub unknown_fields: BTreeSet<String>,
+}
+
+/// Why a unit has no slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnitFailure {
+    /// It failed for good. Nothing of it remains.
+    Failed {
+        /// What happened, without secrets.
+        reason: String,
+        /// How often the request that failed was sent.
+        attempts: u32,
+        /// No other unit of the pipeline can fare better: stop the run.
+        fatal: bool,
+    },
+    /// The platform asks for a wait that is longer than the pipeline's `max_wait`.
+    ComeBack {
+        /// When to come back.
+        until: Instant,
+        /// What the platform said.
+        reason: String,
+    },
+    /// The run was asked to stop.
+    Stopped,
+}
+
+impl fmt::Display for UnitFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UnitFailure::Failed { reason, attempts: 0 | 1, .. } => f.write_str(reason),
+            UnitFailure::Failed { reason, attempts, .. } => write!(f, "{reason} (after {attempts} attempts)"),
+            UnitFailure::ComeBack { until, reason } => write!(f, "{reason}: come back at {}", short(*until)),
+            UnitFailure::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch").field("pipeline", &self.pipeline.name).finish_non_exhaustive()
+    }
+}
+
+impl Fetch {
+    /// Reads the pipeline's secrets and makes its connections and quotas; sends nothing.
+    ///
+    /// # Errors
+    /// A secret that is not there.
+    pub fn new(pipeline: Arc<Pipeline>, state: State, clock: Clock, meter: Arc<Meter>) -> Result<Fetch> {
+        let client = Arc::new(Client::new(&pipeline.api, &pipeline.auth)?);
+        let quotas = Arc::new(Quotas::new(&pipeline.quotas, pipeline.retry.max_wait));
+        let decoder = Arc::new(Decoder::new(&pipeline));
+        Ok(Fetch { pipeline, state, clock, meter, client, quotas, decoder, campaigns: Arc::default() })
+    }
+
+    /// The pipeline's accounts, in the order of the file or the platform, each id once.
+    ///
+    /// # Errors
+    /// The platform refuses or cannot be reached; an account without a usable time zone.
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        let accounts = match &self.pipeline.accounts {
+            Accounts::List(accounts) => accounts.clone(),
+            Accounts::Endpoint { .. } => {
+                let span = tracing::info_span!("accounts", pipeline = %self.pipeline.name);
+                let listed = self.list_accounts(&CancellationToken::new()).instrument(span).await;
+                listed.map_err(|halt| self.no_accounts(halt))?
+            }
+        };
+        let mut seen = HashSet::new();
+        Ok(accounts.into_iter().filter(|account| seen.insert(account.id.clone())).collect())
+    }
+
+    /// Fetches a unit whole. `stop` is looked at between pages and while waiting; a request that is under way then has
+    /// a few seconds to end.
+    ///
+    /// # Errors
+    /// [`UnitFailure`]; nothing of the unit remains then.
+    pub async fn unit(&self, unit: &Unit, stop: &CancellationToken) -> Result<Slice, UnitFailure> {
+        let span = tracing::info_span!("unit", key = %unit.key);
+        self.read_unit(unit, stop).instrument(span).await.map_err(|halt| self.failure(halt))
+    }
+
+    /// The pipeline's limits, for progress.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    fn failure(&self, halt: Halt) -> UnitFailure {
+        match halt {
+            Halt::Refused(refusal) => {
+                let hint = if refusal.unauthorized { self.credentials_hint() } else { None };
+                let reason = match hint {
+                    Some(hint) => format!("{}: {hint}", refusal.why),
+                    None => refusal.why,
+                };
+                UnitFailure::Failed { reason, attempts: refusal.attempts, fatal: refusal.fatal }
+            }
+            Halt::Broken(error) => {
+                let fatal = error.kind() != ErrorKind::Platform;
+                UnitFailure::Failed { reason: error.report(), attempts: 0, fatal }
+            }
+            Halt::ComeBack { until, why } => UnitFailure::ComeBack { until, reason: why },
+            Halt::Stopped => UnitFailure::Stopped,
+        }
+    }
+
+    fn no_accounts(&self, halt: Halt) -> Error {
+        let pipeline = &self.pipeline.name;
+        match halt {
+            Halt::Broken(error) => error,
+            Halt::Refused(refusal) => {
+                let failed = Error::platform(format!("cannot list the accounts of `{pipeline}`: {}", refusal.why));
+                match self.credentials_hint() {
+                    Some(hint) if refusal.unauthorized => failed.hint(hint),
+                    _ if refusal.fatal => failed.hint("check `api.base_url` and the network"),
+                    _ => failed,
+                }
+            }
+            Halt::ComeBack { until, why } => {
+                Error::platform(format!("cannot list the accounts of `{pipeline}` yet: {why}"))
+                    .hint(format!("the platform asks to come back at {}", short(until)))
+            }
+            Halt::Stopped => Error::platform(format!("listing the accounts of `{pipeline}` was stopped")),
+        }
+    }
+
+    /// Where the credentials that were not accepted come from.
+    fn credentials_hint(&self) -> Option<String> {
+        let source = match &self.pipeline.auth {
+            Auth::None => return None,
+            Auth::Bearer { token } => token,
+            Auth::Header { value, .. } | Auth::Query { value, .. } => value,
+            Auth::Basic { password, .. } => password,
+        };
+        Some(format!("the platform does not accept the credentials of `{source}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,17 @@ impl Secret {
     }
 }
 
+/// `text` with every one of `secrets` in it replaced: platforms repeat tokens in their error messages.
+pub fn mask(text: &str, secrets: &[Secret]) -> String {
+    let mut masked = text.to_owned();
+    for secret in secrets {
+        if masked.contains(secret.expose()) {
+            masked = masked.replace(secret.expose(), "[secret]");
+        }
+    }
+    masked
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")

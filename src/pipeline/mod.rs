@@ -172,6 +172,24 @@ impl JsonPath {
     pub fn has_each(&self) -> bool {
         self.0.contains(&Step::Each)
     }
+
+    /// Every value at this place of a small document (rows are read without building one).
+    pub fn values_in<'v>(&self, value: &'v serde_json::Value) -> Vec<&'v serde_json::Value> {
+        let mut found = vec![value];
+        for step in &self.0 {
+            let mut deeper = Vec::new();
+            for value in found {
+                match (step, value) {
+                    (Step::Key(key), _) => deeper.extend(value.get(key.as_str())),
+                    (Step::Each, serde_json::Value::Array(items)) => deeper.extend(items),
+                    (Step::Each, serde_json::Value::Object(fields)) => deeper.extend(fields.values()),
+                    (Step::Each, _) => {}
+                }
+            }
+            found = deeper;
+        }
+        found
+    }
 }
 
 impl fmt::Display for JsonPath {

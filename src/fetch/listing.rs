@@ -1,0 +1,234 @@
+//! Lists of accounts and campaigns: paginated like metrics, small enough to be read as JSON trees, and cached.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError};
+
+use chrono_tz::Tz;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::send::{Answered, Asking, Halt, Refusal, Unread};
+use super::{CampaignCell, Fetch};
+use crate::decode::PageFacts;
+use crate::error::{Error, Result};
+use crate::http::cache;
+use crate::http::client::Response;
+use crate::page::{Next, Pager};
+use crate::pipeline::{Accounts, CampaignList, JsonPath, Listing, PaginationKind};
+use crate::request::{Request, listing_request};
+use crate::state::CachedResponse;
+use crate::telemetry::Count;
+use crate::unit::Account;
+
+/// An account's campaigns.
+#[derive(Debug, Default)]
+pub(super) struct Campaigns {
+    /// Their ids, each once, in the platform's order.
+    pub(super) ids: Vec<String>,
+    /// Their names by id, where they have one.
+    pub(super) names: HashMap<String, String>,
+}
+
+/// A page of a list.
+struct Listed {
+    items: Vec<Item>,
+    facts: PageFacts,
+}
+
+/// An item with what accounts need besides.
+struct Item {
+    id: String,
+    name: String,
+    whole: Value,
+}
+
+impl Fetch {
+    /// The accounts as the platform lists them.
+    pub(super) async fn list_accounts(&self, stop: &CancellationToken) -> Result<Vec<Account>, Halt> {
+        let Accounts::Endpoint { list, time_zone, time_zone_default, currency } = &self.pipeline.accounts else {
+            return Ok(Vec::new());
+        };
+        let mut accounts = Vec::new();
+        for item in self.list(list, None, stop, &mut 0).await? {
+            let time_zone = zone_of(&item, time_zone.as_ref(), *time_zone_default)?;
+            let currency = currency.as_ref().and_then(|path| text_at(path, &item.whole)).unwrap_or_default();
+            accounts.push(Account { id: item.id, name: item.name, time_zone, currency });
+        }
+        Ok(accounts)
+    }
+
+    /// The account's campaigns, listed once per run.
+    pub(super) async fn campaigns(
+        &self,
+        list: &CampaignList,
+        account: &Account,
+        stop: &CancellationToken,
+        sent: &mut u32,
+    ) -> Result<Arc<Campaigns>, Halt> {
+        let cell: CampaignCell = {
+            let mut cells = self.campaigns.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.entry(account.id.clone()).or_default().clone()
+        };
+        let listed = cell.get_or_try_init(|| async {
+            let mut campaigns = Campaigns::default();
+            let mut seen = std::collections::HashSet::new();
+            for item in self.list(&list.list, Some(account), stop, sent).await? {
+                if !item.name.is_empty() {
+                    campaigns.names.insert(item.id.clone(), item.name);
+                }
+                if seen.insert(item.id.clone()) {
+                    campaigns.ids.push(item.id);
+                }
+            }
+            Ok::<Arc<Campaigns>, Halt>(Arc::new(campaigns))
+        });
+        listed.await.cloned()
+    }
+
+    /// All items of a list, page by page.
+    async fn list(
+        &self,
+        list: &Listing,
+        account: Option<&Account>,
+        stop: &CancellationToken,
+        sent: &mut u32,
+    ) -> Result<Vec<Item>, Halt> {
+        let ids: Vec<String> = account.map(|account| account.id.clone()).into_iter().collect();
+        let mut pager = Pager::new(&self.pipeline.api, &list.pagination);
+        let mut items = Vec::new();
+        loop {
+            if stop.is_cancelled() {
+                return Err(Halt::Stopped);
+            }
+            let request = listing_request(&self.pipeline.api, list, account, pager.at())?;
+            let (listed, link) = self.list_page(list, &request, &ids, stop, sent).await?;
+            items.extend(listed.items);
+            match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
+                Ok(Next::Page(_)) => {}
+                Ok(Next::End) => return Ok(items),
+                Err(error) => return Err(Refusal::unusable(error.to_string())),
+            }
+        }
+    }
+
+    /// One page and its `Link` header: from the cache where that is fresh or the platform says it still holds.
+    async fn list_page(
+        &self,
+        list: &Listing,
+        request: &Request,
+        accounts: &[String],
+        stop: &CancellationToken,
+        sent: &mut u32,
+    ) -> Result<(Listed, Option<String>), Halt> {
+        let key = cache::key(request);
+        let stored = self.state.cached_response(&self.pipeline.name, &key).await?;
+        // What cannot be read any more (the file names other paths now) is asked for anew.
+        let known = stored.and_then(|known| Some((read_page(&known.body, list).ok()?, known)));
+        let known = match known {
+            Some((listed, known)) if cache::is_fresh(&known, self.clock.now()) => return Ok((listed, known.link)),
+            Some((listed, known)) => Some((listed, known)),
+            None => None,
+        };
+        let condition = known.as_ref().map(|(_, known)| known);
+        let asking = Asking { request, accounts, known: condition, stop };
+        match self.ask(&asking, sent, |response: &Response| read_page(&response.body, list)).await? {
+            Answered::Read(listed, response) => {
+                if let Some(kept) = cache::keep(&response, self.clock.now()) {
+                    self.store(&key, &kept).await?;
+                }
+                Ok((listed, response.link()))
+            }
+            Answered::NotModified(response) => {
+                let Some((listed, known)) = known else {
+                    return Err(Refusal::unusable("HTTP 304 without a condition"));
+                };
+                self.meter.add(Count::NotModified, 1);
+                let kept = cache::renewed(known, &response.headers, self.clock.now());
+                self.store(&key, &kept).await?;
+                Ok((listed, kept.link))
+            }
+        }
+    }
+
+    /// Keeps an answer, unless it repeats a secret: some platforms write the token into their next links.
+    async fn store(&self, key: &str, kept: &CachedResponse) -> Result<()> {
+        let body = String::from_utf8_lossy(&kept.body);
+        if self.client.is_secret(&body) || kept.link.as_deref().is_some_and(|link| self.client.is_secret(link)) {
+            return Ok(());
+        }
+        self.state.store_response(&self.pipeline.name, key, kept, self.clock.now()).await
+    }
+}
+
+fn zone_of(item: &Item, path: Option<&JsonPath>, default: Option<Tz>) -> Result<Tz> {
+    match (path.and_then(|path| text_at(path, &item.whole)), default) {
+        (Some(name), _) => name.parse().map_err(|_| {
+            Error::platform(format!("account `{}` is in the time zone `{name}`, which is not an IANA name", item.id))
+                .hint("set `accounts.time_zone_default` and leave `accounts.time_zone` out if the platform names none")
+        }),
+        (None, Some(default)) => Ok(default),
+        (None, None) => Err(Error::platform(format!("account `{}` has no time zone", item.id))
+            .hint("set `accounts.time_zone_default`")),
+    }
+}
+
+fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
+    let document: Value = serde_json::from_slice(body).map_err(|error| Unread::Again(not_json(body, &error)))?;
+    let mut items = Vec::new();
+    let found = list.records.path.values_in(&document);
+    if found.is_empty() && !list.records.absent_is_empty && !list.records.path.has_each() {
+        return Err(Unread::Again(format!("the answer is not a page: no records at `{}`", list.records.path)));
+    }
+    for value in found {
+        match value {
+            Value::Null => {}
+            Value::Array(values) => {
+                for value in values {
+                    items.push(item(value, list)?);
+                }
+            }
+            Value::Object(_) if list.records.path.has_each() => items.push(item(value, list)?),
+            _ => return Err(Unread::Again(format!("`{}` holds no list", list.records.path))),
+        }
+    }
+    let (next, total) = match &list.pagination.kind {
+        PaginationKind::Cursor { next, .. } | PaginationKind::NextLink { next } => (text_at(next, &document), None),
+        PaginationKind::PageNumber { total_pages: Some(path), .. }
+        | PaginationKind::Offset { total: Some(path), .. } => (None, text_at(path, &document)),
+        PaginationKind::None
+        | PaginationKind::LinkHeader
+        | PaginationKind::PageNumber { total_pages: None, .. }
+        | PaginationKind::Offset { total: None, .. } => (None, None),
+    };
+    let ids: Vec<&str> = items.iter().map(|item: &Item| item.id.as_str()).collect();
+    let fingerprint = (!ids.is_empty()).then(|| xxh3_64(ids.join("\n").as_bytes()));
+    let total = total.and_then(|total| total.parse().ok());
+    let facts = PageFacts { records: items.len(), outside: 0, fingerprint, next, total, unknown: BTreeSet::new() };
+    Ok(Listed { items, facts })
+}
+
+fn item(value: &Value, list: &Listing) -> Result<Item, Unread> {
+    let Some(id) = text_at(&list.id, value).filter(|id| !id.is_empty()) else {
+        return Err(Unread::Final(format!("an item of `{}` has no id at `{}`", list.path, list.id)));
+    };
+    let name = list.name.as_ref().and_then(|path| text_at(path, value)).unwrap_or_default();
+    Ok(Item { id, name, whole: value.clone() })
+}
+
+fn not_json(body: &[u8], error: &serde_json::Error) -> String {
+    match body.trim_ascii_start().first() {
+        None => "the answer is not a page: an empty body".to_owned(),
+        Some(b'<') => "the answer is not a page: HTML or XML instead of JSON".to_owned(),
+        Some(_) => format!("the answer is not a page: {error}"),
+    }
+}
+
+/// The first text or number at `path`, as text; nothing for `""`, null and false.
+fn text_at(path: &JsonPath, value: &Value) -> Option<String> {
+    path.values_in(value).into_iter().find_map(|value| match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}

@@ -1,0 +1,417 @@
+//! The one place that sends requests: signs them, bounds their time and size, and never says a secret.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use url::Url;
+use url::form_urlencoded;
+
+use crate::error::{Error, Result};
+use crate::page::named_by;
+use crate::pipeline::{Api, Auth, HeaderText, Method};
+use crate::request::{Request, RequestBody};
+use crate::secret::{Secret, SecretSource, mask};
+use crate::state::CachedResponse;
+
+/// Sends the requests of one pipeline.
+pub struct Client {
+    inner: reqwest::Client,
+    api: Api,
+    signing: Signing,
+    /// Secret headers, the signature's among them.
+    headers: HeaderMap,
+    /// All secrets in every form in which they are sent, for masking.
+    secrets: Vec<Secret>,
+}
+
+/// What is added to a request's query while it is sent.
+enum Signing {
+    Nothing,
+    Query { name: String, value: Secret },
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, decompressed.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// All `Link` headers, joined by commas.
+    pub fn link(&self) -> Option<String> {
+        let links: Vec<&str> =
+            self.headers.get_all(reqwest::header::LINK).iter().filter_map(|value| value.to_str().ok()).collect();
+        (!links.is_empty()).then(|| links.join(", "))
+    }
+}
+
+/// Why no answer was read to its end. The text names host and port, never the URL's path, query or a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportError {
+    /// What broke.
+    pub kind: TransportKind,
+    text: String,
+}
+
+/// What broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// The host's name is not known.
+    Dns,
+    /// No connection: refused, unreachable or not answered in time.
+    Connect,
+    /// No secure connection.
+    Tls,
+    /// No first byte in time.
+    Silent,
+    /// The connection broke before an answer.
+    Broken,
+    /// The body stopped coming.
+    Stalled,
+    /// The body ended too early or is not compressed as it says.
+    Cut,
+    /// The body is longer than the pipeline accepts.
+    TooLarge,
+    /// The request cannot be sent as it is.
+    Unsendable,
+}
+
+impl TransportError {
+    fn new(kind: TransportKind, text: impl Into<String>) -> TransportError {
+        TransportError { kind, text: text.into() }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self.kind, TransportKind::TooLarge | TransportKind::Unsendable)
+    }
+
+    /// Whether the host was never reached: no other request will fare better.
+    pub fn unreachable(&self) -> bool {
+        matches!(self.kind, TransportKind::Dns | TransportKind::Connect | TransportKind::Tls)
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for TransportError {}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base_url", &self.api.base_url.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Reads all secrets once and makes the connection pool; connects to nothing.
+    ///
+    /// # Errors
+    /// A secret that is absent or cannot be a header, or a system without TLS certificates where https is needed.
+    pub fn new(api: &Api, auth: &Auth) -> Result<Client> {
+        let mut client = Client {
+            inner: connections(api)?,
+            api: api.clone(),
+            signing: Signing::Nothing,
+            headers: HeaderMap::new(),
+            secrets: Vec::new(),
+        };
+        for (name, text) in &api.headers {
+            if let HeaderText::Secret(source) = text {
+                let secret = source.resolve()?;
+                client.add_header(name, secret.expose(), source)?;
+                client.hide(secret.expose());
+            }
+        }
+        client.sign(auth)?;
+        Ok(client)
+    }
+
+    fn sign(&mut self, auth: &Auth) -> Result<()> {
+        match auth {
+            Auth::None => {}
+            Auth::Bearer { token } => {
+                let secret = token.resolve()?;
+                self.add_header(AUTHORIZATION.as_str(), &format!("Bearer {}", secret.expose()), token)?;
+                self.hide(secret.expose());
+            }
+            Auth::Header { name, value } => {
+                let secret = value.resolve()?;
+                self.add_header(name, secret.expose(), value)?;
+                self.hide(secret.expose());
+            }
+            Auth::Query { name, value } => {
+                let secret = value.resolve()?;
+                self.hide(secret.expose());
+                self.signing = Signing::Query { name: name.clone(), value: secret };
+            }
+            Auth::Basic { username, password } => {
+                let (user, secret) = (username.resolve()?, password.resolve()?);
+                let pair = base64(format!("{}:{}", user.expose(), secret.expose()).as_bytes());
+                self.add_header(AUTHORIZATION.as_str(), &format!("Basic {pair}"), password)?;
+                self.hide(secret.expose());
+                self.hide(&pair);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_header(&mut self, name: &str, value: &str, source: &SecretSource) -> Result<()> {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| Error::bad_input(format!("`{name}` is not a header's name")))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| {
+            Error::bad_input(format!("the secret `{source}` cannot be sent as a header"))
+                .hint("it holds line breaks or control characters")
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Masks `secret` as it is and as it looks in a query.
+    fn hide(&mut self, secret: &str) {
+        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        if encoded != secret {
+            self.secrets.push(Secret::new(encoded));
+        }
+        self.secrets.push(Secret::new(secret));
+    }
+
+    /// The secrets in every form in which they are sent, for masking what platforms write.
+    pub fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+
+    /// Whether `text` holds a secret, as next links of some platforms do.
+    pub fn is_secret(&self, text: &str) -> bool {
+        mask(text, &self.secrets) != text
+    }
+
+    /// Signs and sends `request` once and reads the answer to its end. `known` makes it conditional.
+    ///
+    /// # Errors
+    /// [`TransportError`] where no answer was read to its end. Refusals are answers.
+    pub async fn send(&self, request: &Request, known: Option<&CachedResponse>) -> Result<Response, TransportError> {
+        let at = place(&request.url);
+        if !named_by(&self.api, &request.url) {
+            // The pager has refused such links already; credentials are worth a second look.
+            let text = format!("{at} is not a host that the pipeline names: nothing was sent");
+            return Err(TransportError::new(TransportKind::Unsendable, text));
+        }
+        let built = self.build(request, known).map_err(|error| {
+            TransportError::new(TransportKind::Unsendable, format!("the request to {at} cannot be sent: {error}"))
+        })?;
+        let patience = self.api.connect_timeout.saturating_add(self.api.first_byte_timeout);
+        let answer = match tokio::time::timeout(patience, self.inner.execute(built)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(unanswered(error.without_url(), &at)),
+            Err(_) => {
+                let waited = humantime::format_duration(self.api.first_byte_timeout);
+                return Err(TransportError::new(TransportKind::Silent, format!("{at} sent nothing within {waited}")));
+            }
+        };
+        self.read(answer, &at).await
+    }
+
+    fn build(&self, request: &Request, known: Option<&CachedResponse>) -> Result<reqwest::Request, String> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        let mut built = reqwest::Request::new(method, self.signed_url(request));
+        let headers = built.headers_mut();
+        for (name, value) in &request.headers {
+            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header name `{name}`"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| format!("the value of header `{name}`"))?;
+            headers.append(header, value);
+        }
+        if let Some(known) = known {
+            conditional(headers, known);
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        match &request.body {
+            RequestBody::None => {}
+            RequestBody::Json(value) => *built.body_mut() = Some(value.to_string().into()),
+            RequestBody::Form(fields) => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                for field in fields {
+                    form.append_pair(&field.name, &field.value);
+                }
+                *built.body_mut() = Some(form.finish().into());
+            }
+        }
+        Ok(built)
+    }
+
+    fn signed_url(&self, request: &Request) -> Url {
+        let mut url = request.full_url();
+        if let Signing::Query { name, value } = &self.signing {
+            // A link may carry an old token under the same name: only one may go.
+            if url.query_pairs().any(|(key, _)| key == *name) {
+                let kept: Vec<(String, String)> =
+                    url.query_pairs().filter(|(key, _)| key != name).map(|(k, v)| (k.into(), v.into())).collect();
+                url.query_pairs_mut().clear().extend_pairs(kept);
+            }
+            url.query_pairs_mut().append_pair(name, value.expose());
+        }
+        url
+    }
+
+    async fn read(&self, mut answer: reqwest::Response, at: &str) -> Result<Response, TransportError> {
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let too_large = || {
+            let text = format!("the body from {at} is longer than {} bytes (`api.max_body`)", self.api.max_body);
+            TransportError::new(TransportKind::TooLarge, text)
+        };
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > self.api.max_body {
+            return Err(too_large());
+        }
+        // What the server announces is a hint and not yet a reason to take memory.
+        let mut body = BytesMut::with_capacity(usize::try_from(announced.min(1 << 20)).unwrap_or(0));
+        loop {
+            let chunk = match tokio::time::timeout(self.api.stall_timeout, answer.chunk()).await {
+                Ok(Ok(chunk)) => chunk,
+                Ok(Err(error)) => {
+                    let text = format!("the body from {at} broke off: {}", root_of(&error.without_url()));
+                    return Err(TransportError::new(TransportKind::Cut, text));
+                }
+                Err(_) => {
+                    let waited = humantime::format_duration(self.api.stall_timeout);
+                    let text = format!("the body from {at} stalled for {waited}");
+                    return Err(TransportError::new(TransportKind::Stalled, text));
+                }
+            };
+            let Some(chunk) = chunk else { break };
+            if body.len() as u64 + chunk.len() as u64 > self.api.max_body {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, headers, body: body.freeze() })
+    }
+}
+
+/// The pool: no redirects, no retries of its own, one user agent.
+fn connections(api: &Api) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("hourmark/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(api.connect_timeout)
+        .tcp_nodelay(true)
+        .pool_idle_timeout(Duration::from_secs(60));
+    if api.base_url.scheme() == "http" && api.hosts.is_empty() {
+        // No TLS will be spoken, so a machine without certificates will do.
+        builder = builder.tls_certs_only([]);
+    }
+    if is_loopback(&api.base_url) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| {
+        Error::bad_input("cannot prepare connections")
+            .because(error.without_url())
+            .hint("https needs the system's certificates: install the package `ca-certificates`")
+    })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn conditional(headers: &mut HeaderMap, known: &CachedResponse) {
+    if let Some(etag) = known.etag.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert(IF_NONE_MATCH, etag);
+    }
+    if let Some(date) = known.last_modified.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert(IF_MODIFIED_SINCE, date);
+    }
+}
+
+/// `host:port`.
+fn place(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or("no host"), url.port_or_known_default().unwrap_or_default())
+}
+
+/// Tells the cases of a request without an answer apart by the types in the error's chain.
+fn unanswered(error: reqwest::Error, at: &str) -> TransportError {
+    let root = root_of(&error);
+    if error.is_builder() {
+        return TransportError::new(TransportKind::Unsendable, format!("the request to {at} cannot be sent: {root}"));
+    }
+    if !error.is_connect() {
+        return TransportError::new(TransportKind::Broken, format!("the connection to {at} broke: {root}"));
+    }
+    if error.is_dns() {
+        return TransportError::new(TransportKind::Dns, format!("cannot find the host of {at}: {root}"));
+    }
+    if error.is_timeout() {
+        return TransportError::new(TransportKind::Connect, format!("cannot connect to {at}: no answer in time"));
+    }
+    // The TLS library reports its findings as invalid data inside an I/O error.
+    match io_kind(&error) {
+        Some(io::ErrorKind::InvalidData) => {
+            TransportError::new(TransportKind::Tls, format!("no secure connection to {at}: {root}"))
+        }
+        _ => TransportError::new(TransportKind::Connect, format!("cannot connect to {at}: {root}")),
+    }
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+/// The innermost cause: no layer between holds more than "error sending request".
+fn root_of(error: &reqwest::Error) -> String {
+    let mut root: &dyn StdError = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for position in 0..4 {
+            if position <= chunk.len() {
+                text.push(char::from(LETTERS[(word >> (18 - 6 * position)) as usize & 63]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+use super::*;
+
+fn quota(requests: u32, per_ms: u64, scope: Scope, burst: u32) -> Quota {
+    Quota { name: "test".into(), requests, per: Duration::from_millis(per_ms), scope, burst, safety: 0.5 }
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// The most permits that limits at `rate` a second with `burst` can have given since `begin`.
+fn allowed(begin: Instant, rate: f64, burst: u32) -> f64 {
+    f64::from(burst) + begin.elapsed().as_secs_f64() * rate + 1.0
+}
+
+#[tokio::test]
+async fn no_limit_is_no_wait() {
+    let quotas = Quotas::new(&[], Duration::from_secs(1));
+    for _ in 0..1000 {
+        quotas.permit(&ids(&["a"])).await.expect("open");
+    }
+    assert_eq!((quotas.granted(), quotas.last_minute()), (1000, 1000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_workers_never_exceed_the_pace() {
+    // 400 a second, half of it used: one every 5 ms, three at once.
+    let quotas = std::sync::Arc::new(Quotas::new(&[quota(40, 100, Scope::App, 3)], Duration::from_secs(1)));
+    let begin = Instant::now();
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let quotas = quotas.clone();
+        workers.spawn(async move {
+            for _ in 0..5 {
+                quotas.permit(&[]).await.expect("open");
+                assert!(quotas.granted() as f64 <= allowed(begin, 200.0, 3), "{} granted", quotas.granted());
+            }
+        });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.expect("no worker fails");
+    }
+    assert_eq!(quotas.granted(), 40);
+}
+
+#[tokio::test]
+async fn accounts_are_counted_apart_and_a_batch_counts_for_each() {
+    // An account has one request a day: whoever waits for a second one waits for ever.
+    let quotas = Quotas::new(&[quota(2, 86_400_000, Scope::Account, 1)], Duration::from_secs(1));
+    quotas.permit(&ids(&["a"])).await.expect("open");
+    quotas.permit(&ids(&["b", "c"])).await.expect("open");
+    let again = tokio::time::timeout(Duration::from_millis(30), quotas.permit(&ids(&["d", "c"]))).await;
+    assert!(again.is_err(), "`c` has no permit left");
+    assert_eq!(quotas.granted(), 2);
+}
+
+#[tokio::test]
+async fn a_waiting_permit_can_be_dropped_and_does_not_block_the_queue() {
+    let quotas = Quotas::new(&[quota(40, 1000, Scope::App, 1)], Duration::from_secs(1));
+    quotas.permit(&[]).await.expect("open");
+    let dropped = tokio::time::timeout(Duration::from_millis(1), quotas.permit(&[])).await;
+    assert!(dropped.is_err());
+    quotas.permit(&[]).await.expect("open");
+    assert_eq!(quotas.granted(), 2);
+}
+
+#[tokio::test]
+async fn a_closed_gate_holds_everyone_until_it_opens() {
+    let quotas = Quotas::new(&[], Duration::from_secs(60));
+    let until = Instant::now() + Duration::from_millis(40);
+    quotas.close(until, "HTTP 429");
+    quotas.close(until - Duration::from_millis(30), "a shorter wait changes nothing");
+    assert_eq!(quotas.closed(), Some(Closed { until, why: "HTTP 429".into() }));
+    quotas.permit(&[]).await.expect("short enough to wait for");
+    assert!(Instant::now() >= until);
+    assert_eq!(quotas.closed(), None);
+}
+
+#[tokio::test]
+async fn a_gate_closed_for_longer_than_the_budget_is_reported() {
+    let quotas = Quotas::new(&[], Duration::from_secs(60));
+    quotas.close(Instant::now() + Duration::from_secs(3600), "HTTP 429: come back later");
+    let closed = quotas.permit(&[]).await.expect_err("too long");
+    assert_eq!(closed.why, "HTTP 429: come back later");
+    assert_eq!(quotas.granted(), 0);
+}
+
+#[test]
+fn the_pace_is_even_and_leaves_the_margin() {
+    let pace = pace(&quota(120, 60_000, Scope::App, 1));
+    assert_eq!(pace.replenish_interval(), Duration::from_secs(1));
+    assert_eq!(pace.burst_size().get(), 1);
+}
+
+#[test]
+fn progress_names_what_was_declared() {
+    let quotas = Quotas::new(&[quota(20, 1000, Scope::App, 1), quota(200, 60_000, Scope::Account, 1)], Duration::ZERO);
+    assert_eq!(quotas.describe(), "0 requests in the last minute (test 20/1s by app, test 200/1m by account)");
+}
