@@ -91,6 +91,22 @@ pub enum UnitFailure {
     Stopped,
 }
 
+/// Why there is no list of accounts.
+#[derive(Debug)]
+pub enum Unlisted {
+    /// The platform refuses or cannot be reached, or an account has no usable time zone.
+    Failed(Error),
+    /// The platform asks for a wait that is longer than the pipeline's `max_wait`.
+    ComeBack {
+        /// When to come back.
+        until: Instant,
+        /// What the platform said.
+        reason: String,
+    },
+    /// The run was asked to stop.
+    Stopped,
+}
+
 impl fmt::Display for UnitFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -123,13 +139,13 @@ impl Fetch {
     /// The pipeline's accounts, in the order of the file or the platform, each id once.
     ///
     /// # Errors
-    /// The platform refuses or cannot be reached; an account without a usable time zone.
-    pub async fn accounts(&self) -> Result<Vec<Account>> {
+    /// [`Unlisted`].
+    pub async fn accounts(&self, stop: &CancellationToken) -> Result<Vec<Account>, Unlisted> {
         let accounts = match &self.pipeline.accounts {
             Accounts::List(accounts) => accounts.clone(),
             Accounts::Endpoint { .. } => {
                 let span = tracing::info_span!("accounts", pipeline = %self.pipeline.name);
-                let listed = self.list_accounts(&CancellationToken::new()).instrument(span).await;
+                let listed = self.list_accounts(stop).instrument(span).await;
                 listed.map_err(|halt| self.no_accounts(halt))?
             }
         };
@@ -171,23 +187,20 @@ impl Fetch {
         }
     }
 
-    fn no_accounts(&self, halt: Halt) -> Error {
+    fn no_accounts(&self, halt: Halt) -> Unlisted {
         let pipeline = &self.pipeline.name;
         match halt {
-            Halt::Broken(error) => error,
+            Halt::Broken(error) => Unlisted::Failed(error),
             Halt::Refused(refusal) => {
                 let failed = Error::platform(format!("cannot list the accounts of `{pipeline}`: {}", refusal.why));
-                match self.credentials_hint() {
+                Unlisted::Failed(match self.credentials_hint() {
                     Some(hint) if refusal.unauthorized => failed.hint(hint),
                     _ if refusal.fatal => failed.hint("check `api.base_url` and the network"),
                     _ => failed,
-                }
+                })
             }
-            Halt::ComeBack { until, why } => {
-                Error::platform(format!("cannot list the accounts of `{pipeline}` yet: {why}"))
-                    .hint(format!("the platform asks to come back at {}", short(until)))
-            }
-            Halt::Stopped => Error::platform(format!("listing the accounts of `{pipeline}` was stopped")),
+            Halt::ComeBack { until, why } => Unlisted::ComeBack { until, reason: why },
+            Halt::Stopped => Unlisted::Stopped,
         }
     }
 

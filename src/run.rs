@@ -12,7 +12,7 @@ mod publish;
 mod report;
 mod work;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant as Moment;
@@ -21,13 +21,13 @@ use chrono::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fetch::{Fetch, UnitFailure};
+use crate::fetch::{Fetch, Unlisted};
 use crate::lake::{Dataset, DatasetSpec, Lake};
 use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
 use crate::plan::{self, Ask, Plan, Subject};
-use crate::state::{Acquired, KnownAccount, Lease, RunKind, RunSummary, State};
+use crate::state::{Acquired, KnownAccount, Lease, RunKind, State};
 use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day};
 use crate::unit::Account;
@@ -105,10 +105,10 @@ pub async fn run(
     let mut report = RunReport::new(&pipeline.name, order.ask);
     let run = Run { environment, pipeline, dataset, lease, fetch: Arc::new(fetch), progress, stop };
     let result = pass(&run, order, &mut report).await;
-    report.take_counts(&meter, began.elapsed());
+    report.take_counts(&meter.read(), began.elapsed());
     let summary = report.summary(result.as_ref().err());
     let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;
-    run.lease.release().await?;
+    environment.state.release(run.lease).await?;
     // What went wrong in the run says more than that its end could not be recorded either.
     result.and(ended).map(|()| report)
 }
@@ -138,14 +138,14 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
         report.stopped = true;
         return Ok(());
     }
-    let accounts = match run.fetch.accounts().await {
+    let accounts = match run.fetch.accounts(&run.stop).await {
         Ok(accounts) => accounts,
-        Err(UnitFailure::Failed { reason, .. }) => return Err(listing_failed(&run.pipeline, reason)),
-        Err(UnitFailure::ComeBack { until, reason }) => {
+        Err(Unlisted::Failed(error)) => return Err(error),
+        Err(Unlisted::ComeBack { until, reason }) => {
             report.come_back(until, reason);
             return Ok(());
         }
-        Err(UnitFailure::Stopped) => {
+        Err(Unlisted::Stopped) => {
             report.stopped = true;
             return Ok(());
         }
@@ -167,11 +167,6 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
     }
     report.stopped |= run.stop.is_cancelled();
     Ok(())
-}
-
-fn listing_failed(pipeline: &Pipeline, reason: String) -> Error {
-    Error::platform(format!("pipeline `{}` cannot list its accounts: {reason}", pipeline.name))
-        .hint("`hourmark check` shows the first request; nothing was fetched and nothing was changed")
 }
 
 /// A backfill in pieces of a few days, newest first, so that neither its units nor its ledger need be held at once.
@@ -205,13 +200,13 @@ impl Run<'_> {
     }
 
     async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {
-        plan_now(&self.environment.state, &self.pipeline, known, ask, self.environment.clock.now()).await
+        plan_now(Some(&self.environment.state), &self.pipeline, known, ask, self.environment.clock.now()).await
     }
 }
 
-/// Plans `ask` from what the state knows; `hourmark plan` shows it without a run.
+/// Plans `ask` from what the state knows, or for a ledger that is empty; `hourmark plan` shows it without a run.
 pub async fn plan_now(
-    state: &State,
+    state: Option<&State>,
     pipeline: &Pipeline,
     known: &[KnownAccount],
     ask: Ask,
@@ -221,7 +216,10 @@ pub async fn plan_now(
     else {
         return Ok(Plan::default());
     };
-    let ledgers = state.ledgers(&pipeline.name, reach.from(), reach.to()).await?;
+    let ledgers = match state {
+        Some(state) => state.ledgers(&pipeline.name, reach.from(), reach.to()).await?,
+        None => HashMap::new(),
+    };
     let nothing = AccountLedger::default();
     let subjects: Vec<Subject<'_>> = known
         .iter()

@@ -132,7 +132,7 @@ fn lock(mutex: &Mutex<Waits>) -> MutexGuard<'_, Waits> {
 }
 
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Text,

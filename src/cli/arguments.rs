@@ -23,7 +23,7 @@ use crate::time::Instant;
     subcommand_required = true,
     arg_required_else_help = true
 )]
-pub struct Cli {
+pub(super) struct Cli {
     /// What every command knows.
     #[command(flatten)]
     pub global: Global,
@@ -42,7 +42,7 @@ fn long_version() -> &'static str {
 
 /// Flags that every command has. Each can also stand in `hourmark.toml` or in a `HOURMARK_*` variable.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(super) struct Global {
     /// The settings file; `hourmark.toml` in this folder is read where it is there
     #[arg(long, global = true, value_name = "FILE", env = "HOURMARK_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
@@ -86,14 +86,14 @@ pub struct Global {
 
 impl Global {
     /// -1 quiet, 0 as usual, 1 and more as often as `-v` was said.
-    pub fn verbosity(&self) -> i8 {
+    pub(super) fn verbosity(&self) -> i8 {
         if self.quiet { -1 } else { i8::try_from(self.verbose).unwrap_or(i8::MAX) }
     }
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Fetches and publishes what is due now
     #[command(after_help = "Examples:\n  hourmark run\n  hourmark run demo --workers 4\n  \
         hourmark run demo --set api.base_url=http://127.0.0.1:8787")]
@@ -168,7 +168,7 @@ pub enum Command {
 
 /// `run`
 #[derive(Debug, Args)]
-pub struct RunArguments {
+pub(super) struct RunArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
@@ -180,7 +180,7 @@ pub struct RunArguments {
 
 /// `schedule`
 #[derive(Debug, Args)]
-pub struct ScheduleArguments {
+pub(super) struct ScheduleArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
@@ -188,7 +188,7 @@ pub struct ScheduleArguments {
 
 /// `backfill`
 #[derive(Debug, Args)]
-pub struct BackfillArguments {
+pub(super) struct BackfillArguments {
     /// The pipeline's name, or its file
     pub pipeline: String,
 
@@ -211,7 +211,7 @@ pub struct BackfillArguments {
 
 /// `plan`
 #[derive(Debug, Args)]
-pub struct PlanArguments {
+pub(super) struct PlanArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
@@ -227,7 +227,7 @@ pub struct PlanArguments {
 
 /// How tables of facts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
+pub(super) enum ListFormat {
     /// For people.
     Text,
     /// For programs: one JSON document.
@@ -236,7 +236,7 @@ pub enum ListFormat {
 
 /// `status`
 #[derive(Debug, Args)]
-pub struct StatusArguments {
+pub(super) struct StatusArguments {
     /// Names of pipelines; all that the state knows where none is given
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
@@ -252,7 +252,7 @@ pub struct StatusArguments {
 
 /// `gaps`
 #[derive(Debug, Args)]
-pub struct GapsArguments {
+pub(super) struct GapsArguments {
     /// Names of pipelines; all of the folder where none is given
     #[arg(value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
@@ -264,7 +264,7 @@ pub struct GapsArguments {
 
 /// How a query's answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AnswerFormat {
+pub(super) enum AnswerFormat {
     /// A table for people; at most 1,000 rows.
     Table,
     /// Comma-separated values with a header line.
@@ -277,7 +277,7 @@ pub enum AnswerFormat {
 
 /// `query`
 #[derive(Debug, Args)]
-pub struct QueryArguments {
+pub(super) struct QueryArguments {
     /// The SQL
     pub sql: String,
 
@@ -292,7 +292,7 @@ pub struct QueryArguments {
 
 /// `check`
 #[derive(Debug, Args)]
-pub struct CheckArguments {
+pub(super) struct CheckArguments {
     /// Pipeline files, or names of pipelines in the folder
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<String>,
@@ -300,14 +300,14 @@ pub struct CheckArguments {
 
 /// `new`
 #[derive(Debug, Args)]
-pub struct NewArguments {
+pub(super) struct NewArguments {
     /// The pipeline's name: lower-case letters, digits and `_`
     pub name: String,
 }
 
 /// `demo`
 #[derive(Debug, Args)]
-pub struct DemoArguments {
+pub(super) struct DemoArguments {
     /// How many accounts the simulated API has
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub accounts: usize,

@@ -142,7 +142,9 @@ fn sample_window(pipeline: &Pipeline, account: &Account, now: Instant) -> Window
 
 pub(super) fn new(settings: &Settings, screen: &Screen, arguments: &NewArguments) -> Result<Outcome> {
     let path = settings.pipelines.join(format!("{}.toml", arguments.name));
-    let text = pipeline::starter(&arguments.name)?;
+    let text = pipeline::starter(&arguments.name);
+    // The file must be one that the next command accepts: a name that is none is refused here.
+    pipeline::parse(&path.display().to_string(), &text, &[])?;
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Error::bad_input(format!("`{}` is there already", path.display()))
             .hint("choose another name, or remove the file"),

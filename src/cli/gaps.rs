@@ -50,7 +50,7 @@ async fn of_pipeline(state: &State, pipeline: &Pipeline, now: Instant) -> Result
     let ledgers = state.ledgers(&pipeline.name, oldest, now).await?;
     let failed = state.failed_units(&pipeline.name).await?;
     let last = state.last_runs(&pipeline.name, 1).await?.into_iter().next();
-    let waiting = last.and_then(|run| run.resume_at).filter(|until| *until > now);
+    let waiting = last.and_then(|run| run.resume_at()).filter(|until| *until > now);
     let nothing = AccountLedger::default();
     let mut gaps = Vec::new();
     for account in &known {

@@ -31,7 +31,9 @@ use settings::Settings;
 /// Reads the command line, does what it says, and gives the exit code (see [`Outcome::code`]).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init_logging(cli.global.log_format, cli.global.verbosity());
+    if let Err(error) = telemetry::init_logging(cli.global.log_format, cli.global.verbosity()) {
+        return fail(&error);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::internal("cannot start the runtime").because(error)),

@@ -8,8 +8,9 @@ use crate::lake::partitions_of;
 use crate::pipeline::{Accounts, Pipeline, Quota, Scope};
 use crate::plan::{Ask, Plan};
 use crate::run::{first_hour, plan_now};
-use crate::state::{KnownAccount, State};
+use crate::state::{KnownAccount, RunRecord, State};
 use crate::time::Instant;
+use crate::unit::Account;
 
 use super::arguments::PlanArguments;
 use super::report::span;
@@ -17,7 +18,7 @@ use super::screen::Screen;
 use super::settings::Settings;
 
 /// How many earlier runs tell how many requests a unit takes.
-const RUNS_LOOKED_AT: u32 = 20;
+const RUNS_LOOKED_AT: usize = 20;
 
 pub(super) async fn plan(settings: &Settings, screen: &Screen, arguments: &PlanArguments) -> Result<Outcome> {
     let now = settings.clock.now();
@@ -35,10 +36,7 @@ pub(super) async fn plan(settings: &Settings, screen: &Screen, arguments: &PlanA
             ));
             continue;
         }
-        let planned = match &state {
-            Some(state) => plan_now(state, &pipeline, &known, ask, now).await?,
-            None => crate::run::plan_fresh(&pipeline, &known, ask, now),
-        };
+        let planned = plan_now(state.as_ref(), &pipeline, &known, ask, now).await?;
         let per_unit = requests_per_unit(state.as_ref(), &pipeline).await?;
         screen.result(&text(&pipeline, known.len(), &planned, per_unit));
     }
@@ -55,15 +53,21 @@ async fn known_accounts(state: Option<&State>, pipeline: &Pipeline, now: Instant
     }
     let Accounts::List(accounts) = &pipeline.accounts else { return Ok(Vec::new()) };
     let start = first_hour(pipeline.window.history, now);
-    Ok(accounts.iter().map(|account| KnownAccount::new(account.clone(), start, now)).collect())
+    Ok(accounts.iter().map(|account| known(account, start, now)).collect())
+}
+
+/// An account as the first run would know it.
+fn known(account: &Account, start: Instant, now: Instant) -> KnownAccount {
+    KnownAccount { account: account.clone(), watermark: start, started: start, first_seen: now, last_listed: now }
 }
 
 /// Requests that a unit took in the runs so far; one where nothing has run.
 async fn requests_per_unit(state: Option<&State>, pipeline: &Pipeline) -> Result<f64> {
     let Some(state) = state else { return Ok(1.0) };
     let runs = state.last_runs(&pipeline.name, RUNS_LOOKED_AT).await?;
-    let units: u64 = runs.iter().map(|run| run.units_done).sum();
-    let requests: u64 = runs.iter().map(|run| run.requests.saturating_sub(run.retries)).sum();
+    let ended = || runs.iter().filter_map(RunRecord::summary);
+    let units: u64 = ended().map(|run| run.units_done).sum();
+    let requests: u64 = ended().map(|run| run.requests.saturating_sub(run.retries)).sum();
     Ok(if units == 0 { 1.0 } else { (requests as f64 / units as f64).max(1.0) })
 }
 

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 
 use crate::run::Progress;
-use crate::telemetry::Meter;
+use crate::telemetry::{Meter, Reading};
 
 use super::screen::Screen;
 
@@ -85,16 +85,15 @@ fn eta(ended: u64, planned: u64, elapsed: Duration) -> Option<Duration> {
 }
 
 fn facts(meter: &Meter, progress: &Progress, elapsed: Duration) -> String {
-    let requests = meter.requests.load(Ordering::Relaxed);
-    let rows = meter.rows.load(Ordering::Relaxed);
+    let Reading { requests, rows, waiting, longest, .. } = meter.read();
     let failed = progress.failed.load(Ordering::Relaxed);
     let pace = requests as f64 / elapsed.as_secs_f64().max(0.001);
     let mut text = format!("{rows} rows, {requests} requests ({pace:.1}/s)");
     if failed > 0 {
         text.push_str(&format!(", {failed} failed"));
     }
-    if let Some(reason) = meter.waiting() {
-        text.push_str(&format!(", waiting: {reason}"));
+    if let Some(wait) = longest {
+        text.push_str(&format!(", {waiting} waiting: {}", wait.reason));
     }
     text
 }

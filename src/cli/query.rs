@@ -37,11 +37,11 @@ pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &Quer
 /// The lake, and the state's tables where there is a state.
 #[cfg(feature = "query")]
 pub(super) async fn input(settings: &Settings) -> Result<crate::query::QueryInput> {
-    let mut state_tables = Vec::new();
+    let mut input = crate::query::QueryInput::new(&settings.lake);
     if let Some(state) = settings.known_state().await? {
-        state_tables.push(("ledger".to_owned(), state.table_ledger(None).await?));
-        state_tables.push(("units".to_owned(), state.table_units().await?));
-        state_tables.push(("runs".to_owned(), state.table_runs().await?));
+        input.state_tables.push(("ledger".to_owned(), state.table_ledger(None, None).await?));
+        input.state_tables.push(("units".to_owned(), state.table_units().await?));
+        input.state_tables.push(("runs".to_owned(), state.table_runs().await?));
     }
-    Ok(crate::query::QueryInput { lake: settings.lake.clone(), state_tables })
+    Ok(input)
 }

@@ -81,7 +81,7 @@ impl Settings {
         if !names.is_empty() {
             return names.iter().map(|name| self.pipeline(name)).collect();
         }
-        let (pipelines, errors) = pipeline::load_folder(&self.pipelines, &self.overrides)?;
+        let (pipelines, errors) = pipeline::load_folder(&self.pipelines, &self.overrides);
         for error in &errors {
             tracing::error!("{}", error.report());
         }

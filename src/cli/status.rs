@@ -195,8 +195,8 @@ impl<'a> Facts<'a> {
             "pipeline": self.pipeline.name,
             "platform": self.pipeline.platform,
             "last_run": self.last_run.as_ref().map(|run| json!({
-                "kind": run.kind.word(), "started": run.started, "ended": run.ended, "outcome": run.outcome,
-                "resume_at": run.resume_at, "note": run.note,
+                "kind": run.kind.word(), "started": run.started_at, "outcome": run.outcome(),
+                "resume_at": run.resume_at(), "note": run.summary().map(|summary| &summary.note),
             })),
             "accounts": accounts,
             "failed": failed,
@@ -205,12 +205,13 @@ impl<'a> Facts<'a> {
 }
 
 fn run_line(run: &RunRecord) -> String {
-    let mut line = format!("{} at {}: {}", run.kind.word(), short(run.started), run.outcome);
-    if let Some(until) = run.resume_at {
+    let mut line = format!("{} at {}: {}", run.kind.word(), short(run.started_at), run.outcome());
+    if let Some(until) = run.resume_at() {
         line.push_str(&format!(", come back at {}", until.format("%Y-%m-%d %H:%M:%SZ")));
     }
-    if !run.note.is_empty() {
-        line.push_str(&format!(" ({})", run.note.lines().next().unwrap_or_default()));
+    let note = run.summary().and_then(|summary| summary.note.lines().next());
+    if let Some(note) = note {
+        line.push_str(&format!(" ({note})"));
     }
     line
 }

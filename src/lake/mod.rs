@@ -37,7 +37,7 @@ pub use record::{ColumnRecord, DatasetRecord};
 
 use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};
-use crate::pipeline::{Missing, PartitionBy};
+use crate::pipeline::{LakeLayout, Missing, PartitionBy};
 use crate::time::{Instant, Window};
 use crate::unit::{Account, UnitKey};
 use file::PartitionFile;
@@ -143,6 +143,12 @@ pub struct Refused {
     pub key: UnitKey,
     /// Which file, how much, and what is allowed.
     pub message: String,
+}
+
+/// All partitions that rows of these accounts with hours in `window` can belong to in a lake of this layout, in order.
+pub fn partitions_of(accounts: &[Account], window: Window, layout: &LakeLayout) -> Vec<Partition> {
+    let ids = accounts.iter().map(|account| account.id.as_str());
+    layout::partitions(ids, window, layout.partition_by, layout.buckets)
 }
 
 impl Lake {

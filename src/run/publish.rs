@@ -113,7 +113,7 @@ impl Publisher {
             open.left = open.left.saturating_sub(1);
             let own =
                 |change: &&(String, Instant)| slice.accounts.contains(&change.0) && slice.window.contains(change.1);
-            open.changed.extend(published.changes.iter().filter(own).cloned());
+            open.changed.extend(published.account_hours_changed.iter().filter(own).cloned());
             if let Some(refused) = published.refused.iter().find(|refused| refused.key == slice.key) {
                 open.refused = Some(refused.message.clone());
             }

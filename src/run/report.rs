@@ -1,13 +1,12 @@
 //! What a run did, as data; `cli` prints it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::lake::Published;
 use crate::plan::{Ask, Plan};
 use crate::state::RunSummary;
-use crate::telemetry::Meter;
+use crate::telemetry::Reading;
 use crate::time::Instant;
 
 /// How many failed units a report keeps with their reasons; the rest is counted.
@@ -167,11 +166,11 @@ impl RunReport {
         }
     }
 
-    pub(super) fn take_counts(&mut self, meter: &Meter, elapsed: Duration) {
-        self.requests = meter.requests.load(Ordering::Relaxed);
-        self.retries = meter.retries.load(Ordering::Relaxed);
-        self.throttled = meter.throttled.load(Ordering::Relaxed);
-        self.rows = meter.rows.load(Ordering::Relaxed);
+    pub(super) fn take_counts(&mut self, counts: &Reading, elapsed: Duration) {
+        self.requests = counts.requests;
+        self.retries = counts.retries;
+        self.throttled = counts.throttled;
+        self.rows = counts.rows;
         self.elapsed = elapsed;
     }
 

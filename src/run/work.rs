@@ -4,6 +4,7 @@
 //! channel to this task, which records it, publishes partitions whose units have all ended, and records units that are
 //! through. Publishing slower than fetching makes the workers wait, never the memory grow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,7 +32,7 @@ enum Ended {
     Staged {
         staged: StagedUnit,
         outside: u64,
-        unknown_fields: Vec<String>,
+        unknown_fields: BTreeSet<String>,
     },
     Failed {
         unit: Unit,
@@ -191,7 +192,7 @@ impl Run<'_> {
         report: &mut RunReport,
     ) -> Result<()> {
         for (partition, slices) in ready {
-            let published = self.dataset.publish(partition, &slices, self.lease.token()).await?;
+            let published = self.dataset.publish(partition, &slices, self.lease.token().unsigned_abs()).await?;
             self.progress.published.fetch_add(1, Ordering::Relaxed);
             report.add_partition(&published);
             let through = publisher.published(&published, &slices);

@@ -110,6 +110,30 @@ pub struct RunRecord {
     pub end: RunEnd,
 }
 
+impl RunRecord {
+    /// What it did, where it has ended.
+    pub fn summary(&self) -> Option<&RunSummary> {
+        match &self.end {
+            RunEnd::Running | RunEnd::Interrupted => None,
+            RunEnd::Ended { summary, .. } => Some(summary),
+        }
+    }
+
+    /// How it stands, in a word or two.
+    pub fn outcome(&self) -> &str {
+        match &self.end {
+            RunEnd::Running => "running",
+            RunEnd::Interrupted => "interrupted",
+            RunEnd::Ended { summary, .. } => &summary.outcome,
+        }
+    }
+
+    /// When the platform lets the next run come back, where it ended waiting.
+    pub fn resume_at(&self) -> Option<Instant> {
+        self.summary().and_then(|summary| summary.resume_at)
+    }
+}
+
 impl State {
     /// Records that a run begins, and forgets all but the last runs of `pipeline`. Whoever calls holds its lease.
     pub async fn begin_run(&self, pipeline: &str, kind: RunKind, now: Instant) -> Result<RunId> {

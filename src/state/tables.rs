@@ -90,7 +90,8 @@ pub fn runs_schema() -> SchemaRef {
 
 impl State {
     /// The known hours of all pipelines that begin from `from` to before `to` (`None`: without a bound), as one batch.
-    A ledger of years and thousands of accounts is better read by [`State::ledger_page`].
+    ///
+    /// A ledger of years and thousands of accounts is better read by [`State::ledger_page`].
     pub async fn table_ledger(&self, from: Option<Instant>, to: Option<Instant>) -> Result<RecordBatch> {
         let mut batches = Vec::new();
         let mut place = None;

@@ -113,7 +113,8 @@ async fn what_is_no_state_is_refused_untouched() {
     assert!(std::fs::read(&text).expect("the file").starts_with(b"these are not"));
 
     let foreign = folder.path().join("foreign.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}?mode=rwc", foreign.display())).await.expect("a database");
+    let pool =
+        sqlx::SqlitePool::connect(&format!("sqlite://{}?mode=rwc", foreign.display())).await.expect("a database");
     sqlx::query("CREATE TABLE bookmarks (url TEXT)").execute(&pool).await.expect("a table");
     pool.close().await;
     insta::assert_snapshot!(refusal(&foreign).await, @"");
@@ -167,14 +168,18 @@ async fn the_schema_can_be_read_at_a_glance() {
     let state = State::open(&folder.path().join("state.db")).await.expect("a state");
     for (query, index) in [
         ("SELECT cells FROM ledger WHERE pipeline = 'a' AND day BETWEEN 1 AND 2", "PRIMARY KEY"),
-        ("SELECT cells FROM ledger WHERE pipeline = 'a' AND account_id = 'b' AND day BETWEEN 1 AND 2", "ledger_by_account"),
+        (
+            "SELECT cells FROM ledger WHERE pipeline = 'a' AND account_id = 'b' AND day BETWEEN 1 AND 2",
+            "ledger_by_account",
+        ),
         ("SELECT key FROM units WHERE pipeline = 'a' AND status = 'staged'", "units_by_status"),
         ("SELECT id FROM runs WHERE pipeline = 'a' ORDER BY id DESC LIMIT 1", "runs_by_pipeline"),
     ] {
-        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
-            .fetch_all(&state.readers)
-            .await
-            .expect("a plan");
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
+                .fetch_all(&state.readers)
+                .await
+                .expect("a plan");
         assert!(plan.len() == 1 && plan[0].3.contains(index), "{query}: {plan:?}");
     }
 }
