@@ -214,7 +214,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    const KEPT: usize = 64;
+    /// More than a week of one account, or a day of ten.
+    const KEPT: usize = 256;
 
     pub(super) fn new() -> Places {
         Places { kept: vec![None; Places::KEPT] }

@@ -1,1 +1,154 @@
+//! One pipeline for all tests, changed by each test where it matters, and a way to look at rows.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::array_value_to_string;
+use indexmap::IndexMap;
+
+use super::*;
+use crate::pipeline::{
+    Accounts, Align, Api, Auth, Body, Column, ColumnKind, HourSource, Identity, Join, JsonPath, LakeLayout, Missing,
+    Pagination, PartitionBy, Pick, Pipeline, Records, RepeatedHour, RequestTemplate, Retry, TimeFormat, TimeText,
+    WindowRules, ZoneRule,
+};
+use crate::time::Instant;
+
+mod hours;
+mod pages;
+mod properties;
+mod values;
+
+fn path(text: &str) -> JsonPath {
+    JsonPath::parse(text).expect("a path")
+}
+
+fn at(text: &str) -> Instant {
+    text.parse().expect("an instant")
+}
+
+fn account(id: &str, zone: &str) -> Account {
+    Account {
+        id: id.to_owned(),
+        name: format!("Shop {id}"),
+        time_zone: zone.parse().expect("a zone"),
+        currency: "EUR".to_owned(),
+    }
+}
+
+fn column(name: &str, kind: ColumnKind) -> Column {
+    Column { name: name.to_owned(), from: path(name), kind, pick: None, default: None, required: false }
+}
+
+fn picked(name: &str, equals: &str) -> Column {
+    let pick = Pick { by: "type".to_owned(), equals: equals.to_owned(), value: "value".to_owned() };
+    Column { from: path("actions"), pick: Some(pick), ..column(name, ColumnKind::Int) }
+}
+
+/// Rows at `data`, `account`, `campaign` and `hour` (an instant) in each, a cursor at `paging.next`; no columns.
+fn pipeline(columns: Vec<Column>) -> Pipeline {
+    let millisecond = Duration::from_millis(1);
+    Pipeline {
+        name: "shop".to_owned(),
+        platform: "shop_ads".to_owned(),
+        description: String::new(),
+        api: Api {
+            base_url: "https://ads.example".parse().expect("a URL"),
+            headers: Vec::new(),
+            hosts: Vec::new(),
+            connect_timeout: millisecond,
+            first_byte_timeout: millisecond,
+            stall_timeout: millisecond,
+            max_body: 1 << 20,
+        },
+        auth: Auth::None,
+        accounts: Accounts::List(Vec::new()),
+        campaigns: None,
+        request: RequestTemplate {
+            method: crate::pipeline::Method::Get,
+            path: "/rows".to_owned(),
+            query: IndexMap::new(),
+            body: Body::None,
+            accounts_per_request: 1,
+            campaigns_per_request: 1,
+            join: Join::Comma,
+            time: TimeText { format: TimeFormat::Date, zone: ZoneRule::Utc, end_inclusive: false },
+        },
+        pagination: Pagination {
+            kind: PaginationKind::Cursor { next: path("paging.next"), param: "cursor".to_owned() },
+            page_size: 10,
+            page_size_param: None,
+            max_pages: 10,
+        },
+        records: Records { path: path("data"), absent_is_empty: false, nulls: vec!["-".to_owned()] },
+        identity: Identity { account: Some(path("account")), campaign: path("campaign"), campaign_name: None },
+        hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Account, repeated: RepeatedHour::Folded },
+        columns,
+        dimensions: Vec::new(),
+        window: WindowRules {
+            align: Align::Hour,
+            size: 1,
+            settle: millisecond,
+            refresh: Vec::new(),
+            lookback: millisecond,
+            history: millisecond,
+            retention: None,
+        },
+        quotas: Vec::new(),
+        retry: Retry { attempts: 1, base: millisecond, cap: millisecond, max_wait: millisecond },
+        responses: Vec::new(),
+        missing: Missing::Keep,
+        schedule: "5 * * * *".to_owned(),
+        lake: LakeLayout { partition_by: PartitionBy::Date, buckets: 1 },
+    }
+}
+
+/// Asks for the year 2026 of the accounts.
+fn decode(pipeline: &Pipeline, accounts: &[Account], body: &str) -> Result<(RecordBatch, PageFacts), DecodeError> {
+    let decoder = Decoder::new(pipeline);
+    let names = HashMap::from([("7".to_owned(), "Spring".to_owned())]);
+    let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
+    let mut rows = decoder.rows();
+    let context = PageContext { accounts, campaign_names: &names, window };
+    let facts = decoder.page(body.as_bytes(), &context, &mut rows)?;
+    assert_eq!(facts.records, rows.len() + facts.outside);
+    let batch = rows.finish(at("2026-11-20T12:00:00Z"));
+    assert_eq!(batch.schema(), *decoder.schema());
+    Ok((batch, facts))
+}
+
+/// One row of account 1 (UTC), campaign 7, 2026-11-20T09:00Z with these further members.
+fn record(members: &str) -> String {
+    format!(r#"{{"account":"1","campaign":"7","hour":"2026-11-20T09:00:00Z",{members}}}"#)
+}
+
+/// The only row's value in the only column `v`, as the lake shows it, or the error's found and expected parts.
+fn value(kind: ColumnKind, json: &str) -> Result<String, String> {
+    let members = if json.is_empty() { r#""other":1"#.to_owned() } else { format!(r#""v":{json}"#) };
+    let body = format!(r#"{{"data":[{}]}}"#, record(&members));
+    match decode(&pipeline(vec![column("v", kind)]), &[account("1", "UTC")], &body) {
+        Ok((batch, _)) => Ok(texts(&batch, "v").remove(0)),
+        Err(DecodeError::Row { record: 1, column, path, found, expected }) if column == "v" && path == "v" => {
+            Err(format!("{found}: {expected}"))
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A column's values as text.
+fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
+    let mut array = batch.column_by_name(column).expect("the column").clone();
+    if let DataType::Timestamp(_, Some(_)) = array.data_type() {
+        // Arrow shows zones by name only with a feature that nothing else needs.
+        array = Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("+00:00"));
+    }
+    let text = |index| match array.is_null(index) {
+        true => "null".to_owned(),
+        false => array_value_to_string(&array, index).expect("text"),
+    };
+    (0..array.len()).map(text).collect()
+}
