@@ -60,7 +60,7 @@ impl State {
             transaction.commit().await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("record the accounts", trouble))
+        work.await.map_err(|trouble| self.failed("record the accounts in", trouble))
     }
 
     /// The accounts of `pipeline`, by id.
@@ -85,7 +85,7 @@ impl State {
             }
             Ok::<_, Trouble>(accounts)
         };
-        work.await.map_err(|trouble| self.failed("list the accounts", trouble))
+        work.await.map_err(|trouble| self.failed("list the accounts in", trouble))
     }
 
     /// What is known of the hours of all accounts of `pipeline`, by account id, for the UTC days that `[from, to)`
@@ -108,7 +108,7 @@ impl State {
             }
             Ok::<_, Trouble>(ledgers)
         };
-        work.await.map_err(|trouble| self.failed("read the ledger", trouble))
+        work.await.map_err(|trouble| self.failed("read the ledger in", trouble))
     }
 }
 
@@ -120,18 +120,19 @@ pub(super) async fn load_days(
     first: i64,
     last: i64,
 ) -> Result<AccountLedger, Trouble> {
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT day, cells FROM ledger WHERE pipeline = $1 AND account_id = $2 AND day BETWEEN $3 AND $4",
-    )
-    .bind(pipeline)
-    .bind(account)
-    .bind(first)
-    .bind(last)
-    .fetch_all(&mut *connection)
-    .await?;
     let mut ledger = AccountLedger::default();
-    for (day, cells) in rows {
-        ledger.insert_day(day, decode_day(pipeline, account, day, &cells)?);
+    // Day by day: each is a look-up by the whole key, while a stretch of days would pass over all other accounts.
+    for day in first..=last {
+        let cells: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT cells FROM ledger WHERE pipeline = $1 AND day = $2 AND account_id = $3")
+                .bind(pipeline)
+                .bind(day)
+                .bind(account)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some(cells) = cells {
+            ledger.insert_day(day, decode_day(pipeline, account, day, &cells)?);
+        }
     }
     Ok(ledger)
 }

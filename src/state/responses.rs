@@ -50,7 +50,7 @@ impl State {
             let fresh_until = fresh_until.map(moment).transpose()?;
             Ok::<_, Trouble>(Some(CachedResponse { etag, last_modified, fresh_until, body, link }))
         };
-        work.await.map_err(|trouble| self.failed("read a kept response", trouble))
+        work.await.map_err(|trouble| self.failed("read a kept response in", trouble))
     }
 
     /// Keeps a response under `key`, which must not hold a secret, in place of an older one. Where the bound is passed
@@ -95,6 +95,6 @@ impl State {
             transaction.commit().await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("keep a response", trouble))
+        work.await.map_err(|trouble| self.failed("keep a response in", trouble))
     }
 }

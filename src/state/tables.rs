@@ -90,7 +90,8 @@ pub fn runs_schema() -> SchemaRef {
 
 impl State {
     /// The known hours of all pipelines that begin from `from` to before `to` (`None`: without a bound), as one batch.
-    A ledger of years and thousands of accounts is better read by [`State::ledger_page`].
+    ///
+    /// A ledger of years and thousands of accounts is better read by [`State::ledger_page`].
     pub async fn table_ledger(&self, from: Option<Instant>, to: Option<Instant>) -> Result<RecordBatch> {
         let mut batches = Vec::new();
         let mut place = None;
@@ -114,7 +115,7 @@ impl State {
         after: Option<&LedgerPlace>,
     ) -> Result<LedgerPage> {
         let work = self.read_ledger_page(from, to, after);
-        work.await.map_err(|trouble| self.failed("read the ledger", trouble))
+        work.await.map_err(|trouble| self.failed("read the ledger in", trouble))
     }
 
     async fn read_ledger_page(
@@ -172,7 +173,7 @@ impl State {
     /// The units that are staged, failed, or were published lately.
     pub async fn table_units(&self) -> Result<RecordBatch> {
         let work = self.read_units();
-        work.await.map_err(|trouble| self.failed("read the units", trouble))
+        work.await.map_err(|trouble| self.failed("read the units in", trouble))
     }
 
     async fn read_units(&self) -> Result<RecordBatch, Trouble> {
@@ -225,7 +226,7 @@ impl State {
             }
             Ok::<_, Trouble>(runs)
         };
-        let runs = work.await.map_err(|trouble| self.failed("read the runs", trouble))?;
+        let runs = work.await.map_err(|trouble| self.failed("read the runs in", trouble))?;
         runs_batch(&runs)
     }
 }

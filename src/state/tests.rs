@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::TimeDelta;
 
@@ -47,12 +47,7 @@ async fn lease(state: &State, pipeline: &str) -> Lease {
 }
 
 fn unit(accounts: &[Account], window: Window) -> Unit {
-    Unit {
-        key: UnitKey::new("ads", accounts, window, None),
-        lane: Lane::Hourly,
-        accounts: accounts.to_vec(),
-        window,
-    }
+    Unit { key: UnitKey::new("ads", accounts, window, None), lane: Lane::Hourly, accounts: accounts.to_vec(), window }
 }
 
 fn staged(accounts: &[Account], window: Window, fetched_at: Instant) -> StagedUnit {
@@ -187,7 +182,8 @@ async fn staged_units_are_listed_until_they_are_published(state: &State) {
     assert_eq!(listed, [second.clone(), first.clone()]);
     assert_eq!(state.staged_units("other").await.expect("staged"), []);
     state.record_published(&held, &[published(&first)], SETTLE, first.fetched_at).await.expect("published");
-    let failure = FailedUnit { unit: second.unit, reason: "torn".to_owned(), attempts: 0, at: at("2026-11-20T13:00:00Z") };
+    let failure =
+        FailedUnit { unit: second.unit, reason: "torn".to_owned(), attempts: 0, at: at("2026-11-20T13:00:00Z") };
     state.record_failed(&held, &failure).await.expect("failed");
     assert_eq!(state.staged_units("ads").await.expect("staged"), []);
     assert_eq!(state.failed_units("ads").await.expect("failed"), [failure]);

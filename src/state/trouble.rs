@@ -29,21 +29,25 @@ impl From<Error> for Trouble {
 }
 
 impl State {
-    /// The error of an attempt to `doing` ("list the accounts").
+    /// The error of an attempt to `doing` the state ("list the accounts in").
     pub(super) fn failed(&self, doing: &str, trouble: Trouble) -> Error {
         told(&self.path, doing, trouble)
     }
 }
 
-/// The error of an attempt to `doing` in the database at `path`.
+/// The error of an attempt to `doing` the state at `path`.
 pub(super) fn told(path: &Path, doing: &str, trouble: Trouble) -> Error {
     match trouble {
         Trouble::Told(error) => error,
         Trouble::Sql(error) => {
             let (kind, what, hint) = meaning(&error);
-            let message = format!("cannot {doing} in the state `{}`{what}", path.display());
-            let message = Error::new(kind, message).because(error);
-            if hint.is_empty() { message } else { message.hint(hint) }
+            let message = format!("cannot {doing} the state `{}`{what}", path.display());
+            let error = match error {
+                // What the database itself said, without the library's frame around it.
+                sqlx::Error::Database(database) => Error::new(kind, message).because(database.into_error()),
+                other => Error::new(kind, message).because(other),
+            };
+            if hint.is_empty() { error } else { error.hint(hint) }
         }
     }
 }
@@ -52,7 +56,7 @@ pub(super) fn told(path: &Path, doing: &str, trouble: Trouble) -> Error {
 pub(super) fn migration_failed(path: &Path, latest: i64, error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            told(path, "bring the tables up to date", error.into())
+            told(path, "bring up to date", error.into())
         }
         MigrateError::VersionMismatch(version) => {
             let path = path.display();
