@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
 use super::State;
 use super::trouble::Trouble;
@@ -66,7 +66,7 @@ impl State {
     /// The accounts of `pipeline`, by id.
     pub async fn accounts(&self, pipeline: &str) -> Result<Vec<KnownAccount>> {
         let work = async {
-            let rows: Vec<(String, String, String, String, i64, i64, i64, i64)> = sqlx::query_as(
+            let rows = sqlx::query(
                 "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed \
                  FROM accounts WHERE pipeline = $1 ORDER BY account_id",
             )
@@ -74,13 +74,19 @@ impl State {
             .fetch_all(&self.readers)
             .await?;
             let mut accounts = Vec::with_capacity(rows.len());
-            for (id, name, zone, currency, watermark, started, first_seen, last_listed) in rows {
+            for row in &rows {
+                let zone: &str = row.try_get("time_zone")?;
                 accounts.push(KnownAccount {
-                    account: new_account(id, name, &zone, currency)?,
-                    watermark: moment(watermark)?,
-                    started: moment(started)?,
-                    first_seen: moment(first_seen)?,
-                    last_listed: moment(last_listed)?,
+                    account: new_account(
+                        row.try_get("account_id")?,
+                        row.try_get("name")?,
+                        zone,
+                        row.try_get("currency")?,
+                    )?,
+                    watermark: moment(row.try_get("watermark")?)?,
+                    started: moment(row.try_get("started")?)?,
+                    first_seen: moment(row.try_get("first_seen")?)?,
+                    last_listed: moment(row.try_get("last_listed")?)?,
                 });
             }
             Ok::<_, Trouble>(accounts)

@@ -91,15 +91,29 @@ fn meaning(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
         }
         _ => return (ErrorKind::Internal, "", ""),
     };
-    // The upper bytes of an extended result code say more than is needed here.
+    const FULL: (ErrorKind, &str, &str) =
+        (ErrorKind::Storage, ": the disk is full", "free some space; nothing was half written");
+    // The upper bytes of an extended result code say more than is needed, except here: the file that readers and
+    // writers share could not be made as large as it must be.
+    if code == Some(4874) {
+        // IOERR_SHMSIZE
+        return FULL;
+    }
     match code.map(|code| code & 0xff) {
         None => (ErrorKind::Storage, "", ""),
+        // PERM, READONLY, AUTH
         Some(3 | 8 | 23) => (ErrorKind::Storage, ": not allowed to write", "make the file and its folder writable"),
+        // BUSY, LOCKED
         Some(5 | 6) => (ErrorKind::Busy, ": another program has locked it", "try again when that one has ended"),
+        // IOERR
         Some(10) => (ErrorKind::Storage, ": the disk refused", "look at the disk's free space and health"),
+        // CORRUPT
         Some(11) => (ErrorKind::Storage, ": it is damaged", DAMAGED),
-        Some(13) => (ErrorKind::Storage, ": the disk is full", "free some space; nothing was half written"),
+        // FULL
+        Some(13) => FULL,
+        // CANTOPEN
         Some(14) => (ErrorKind::Storage, ": it cannot be opened", "is its folder there, and writable for this user?"),
+        // NOTADB
         Some(26) => (ErrorKind::Storage, ": it is not an SQLite database", "name another file for the state"),
         Some(_) => (ErrorKind::Internal, "", ""),
     }
