@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
 use super::State;
 use super::trouble::Trouble;
@@ -60,13 +60,13 @@ impl State {
             transaction.commit().await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("record the accounts", trouble))
+        work.await.map_err(|trouble| self.failed("record the accounts in", trouble))
     }
 
     /// The accounts of `pipeline`, by id.
     pub async fn accounts(&self, pipeline: &str) -> Result<Vec<KnownAccount>> {
         let work = async {
-            let rows: Vec<(String, String, String, String, i64, i64, i64, i64)> = sqlx::query_as(
+            let rows = sqlx::query(
                 "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed \
                  FROM accounts WHERE pipeline = $1 ORDER BY account_id",
             )
@@ -74,18 +74,24 @@ impl State {
             .fetch_all(&self.readers)
             .await?;
             let mut accounts = Vec::with_capacity(rows.len());
-            for (id, name, zone, currency, watermark, started, first_seen, last_listed) in rows {
+            for row in &rows {
+                let zone: &str = row.try_get("time_zone")?;
                 accounts.push(KnownAccount {
-                    account: new_account(id, name, &zone, currency)?,
-                    watermark: moment(watermark)?,
-                    started: moment(started)?,
-                    first_seen: moment(first_seen)?,
-                    last_listed: moment(last_listed)?,
+                    account: new_account(
+                        row.try_get("account_id")?,
+                        row.try_get("name")?,
+                        zone,
+                        row.try_get("currency")?,
+                    )?,
+                    watermark: moment(row.try_get("watermark")?)?,
+                    started: moment(row.try_get("started")?)?,
+                    first_seen: moment(row.try_get("first_seen")?)?,
+                    last_listed: moment(row.try_get("last_listed")?)?,
                 });
             }
             Ok::<_, Trouble>(accounts)
         };
-        work.await.map_err(|trouble| self.failed("list the accounts", trouble))
+        work.await.map_err(|trouble| self.failed("list the accounts in", trouble))
     }
 
     /// What is known of the hours of all accounts of `pipeline`, by account id, for the UTC days that `[from, to)`
@@ -108,7 +114,7 @@ impl State {
             }
             Ok::<_, Trouble>(ledgers)
         };
-        work.await.map_err(|trouble| self.failed("read the ledger", trouble))
+        work.await.map_err(|trouble| self.failed("read the ledger in", trouble))
     }
 }
 
@@ -120,18 +126,19 @@ pub(super) async fn load_days(
     first: i64,
     last: i64,
 ) -> Result<AccountLedger, Trouble> {
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT day, cells FROM ledger WHERE pipeline = $1 AND account_id = $2 AND day BETWEEN $3 AND $4",
-    )
-    .bind(pipeline)
-    .bind(account)
-    .bind(first)
-    .bind(last)
-    .fetch_all(&mut *connection)
-    .await?;
     let mut ledger = AccountLedger::default();
-    for (day, cells) in rows {
-        ledger.insert_day(day, decode_day(pipeline, account, day, &cells)?);
+    // Day by day: each is a look-up by the whole key, while a stretch of days would pass over all other accounts.
+    for day in first..=last {
+        let cells: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT cells FROM ledger WHERE pipeline = $1 AND day = $2 AND account_id = $3")
+                .bind(pipeline)
+                .bind(day)
+                .bind(account)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some(cells) = cells {
+            ledger.insert_day(day, decode_day(pipeline, account, day, &cells)?);
+        }
     }
     Ok(ledger)
 }

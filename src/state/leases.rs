@@ -122,7 +122,7 @@ impl State {
             transaction.commit().await?;
             Ok::<i64, Trouble>(token)
         };
-        let token = work.await.map_err(|trouble| self.failed("acquire a lease", trouble))?;
+        let token = work.await.map_err(|trouble| self.failed("acquire a lease in", trouble))?;
         Ok(Acquired::Held(Lease {
             pipeline: pipeline.to_owned(),
             holder: holder.to_owned(),
@@ -142,7 +142,7 @@ impl State {
                 .await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("release a lease", trouble))
+        work.await.map_err(|trouble| self.failed("release a lease in", trouble))
     }
 
     /// Whether a living process holds the lease of `pipeline`.
@@ -173,7 +173,7 @@ impl State {
                 _ => Acquired::Busy { holder: "another process".to_owned(), since: now },
             })
         };
-        work.await.map_err(|trouble| self.failed("read a lease", trouble))
+        work.await.map_err(|trouble| self.failed("read a lease in", trouble))
     }
 
     async fn try_lock(&self, pipeline: &str) -> Result<Option<File>> {

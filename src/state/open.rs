@@ -54,7 +54,7 @@ impl State {
         let look = options_for_reading(path);
         let found = schema_of(path, &look).await?;
         refuse_unknown(path, &found)?;
-        let failed = |error: sqlx::Error| told(path, "open the database", error.into());
+        let failed = |error: sqlx::Error| told(path, "open", error.into());
         let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
         MIGRATIONS.run(&writer).await.map_err(|error| migration_failed(path, latest(), error))?;
         let readers = pool(READERS).connect_with(options).await.map_err(failed)?;
@@ -82,7 +82,7 @@ impl State {
             Schema::Version(_) | Schema::Foreign => {}
         }
         let readers = pool(READERS).connect_with(options).await;
-        let readers = readers.map_err(|error| told(path, "open the database", error.into()))?;
+        let readers = readers.map_err(|error| told(path, "open", error.into()))?;
         // The same connections serve as writers, so that an attempt to write is refused by the database.
         let writer = readers.clone();
         Ok(Some(State { path: Arc::from(path), locks: Arc::from(resolved), readers, writer }))
@@ -95,7 +95,15 @@ fn options_for_reading(path: &Path) -> SqliteConnectOptions {
 
 /// Connections that live as long as the process: there is no server that would end them.
 fn pool(connections: u32) -> SqlitePoolOptions {
+    // On a full disk SQLite ends a transaction by itself; the library then counts it as open for ever and could begin
+    // no other on this connection. The ping lets a rollback that is under way take effect first.
     SqlitePoolOptions::new()
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .max_connections(connections)
         .acquire_timeout(TURN_TIMEOUT)
         .max_lifetime(None)
@@ -133,7 +141,7 @@ async fn schema_of(path: &Path, options: &SqliteConnectOptions) -> Result<Schema
         database.close().await?;
         Ok::<Schema, Trouble>(schema)
     };
-    look.await.map_err(|trouble| told(path, "read the schema", trouble))
+    look.await.map_err(|trouble| told(path, "open", trouble))
 }
 
 fn refuse_unknown(path: &Path, found: &Schema) -> Result<()> {

@@ -21,8 +21,9 @@ use crate::unit::{Account, UnitKey};
 const PUBLISHED_DAYS: i64 = 3;
 /// For how long a failure is remembered that no later unit made good.
 const FAILED_DAYS: i64 = 90;
-/// How many days of an account's ledger are looked at in one step while its watermark moves.
-const STEP_DAYS: i64 = 32;
+/// How many days of an account's ledger are looked at in one step while its watermark moves: the day in which it stands
+/// and the next, where its hour may begin.
+const STEP_DAYS: i64 = 2;
 
 /// A unit whose rows are visible in the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl State {
             transaction.commit().await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("record published units", trouble))
+        work.await.map_err(|trouble| self.failed("record published units in", trouble))
     }
 }
 
@@ -152,12 +153,12 @@ async fn move_watermark(
     let mut reached = known;
     loop {
         let first = day_of(slot(reached));
-        let ledger = load_days(connection, pipeline, &account.id, first, first + STEP_DAYS).await?;
+        let ledger = load_days(connection, pipeline, &account.id, first, first + STEP_DAYS - 1).await?;
         let next = advance(reached, account.time_zone, settle, &ledger, now);
         let moved = next > reached;
         reached = next;
         // It goes on only where it came to the end of what was loaded.
-        if !moved || day_of(slot(reached)) <= first + STEP_DAYS {
+        if !moved || day_of(slot(reached)) < first + STEP_DAYS {
             break;
         }
     }

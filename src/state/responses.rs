@@ -1,5 +1,7 @@
 //! The HTTP cache: whole responses of lists that change slowly, bounded in bytes and entries over all pipelines.
 
+use sqlx::Row;
+
 use super::State;
 use super::trouble::Trouble;
 use super::values::{moment, seconds, stored};
@@ -39,18 +41,24 @@ impl State {
     /// What is kept of the response to the request `key`.
     pub async fn cached_response(&self, pipeline: &str, key: &str) -> Result<Option<CachedResponse>> {
         let work = async {
-            let row: Option<(Option<String>, Option<String>, Option<i64>, Vec<u8>, Option<String>)> = sqlx::query_as(
+            let row = sqlx::query(
                 "SELECT etag, last_modified, fresh_until, body, link FROM responses WHERE pipeline = $1 AND key = $2",
             )
             .bind(pipeline)
             .bind(key)
             .fetch_optional(&self.readers)
             .await?;
-            let Some((etag, last_modified, fresh_until, body, link)) = row else { return Ok(None) };
-            let fresh_until = fresh_until.map(moment).transpose()?;
-            Ok::<_, Trouble>(Some(CachedResponse { etag, last_modified, fresh_until, body, link }))
+            let Some(row) = row else { return Ok(None) };
+            let fresh_until: Option<i64> = row.try_get("fresh_until")?;
+            Ok::<_, Trouble>(Some(CachedResponse {
+                etag: row.try_get("etag")?,
+                last_modified: row.try_get("last_modified")?,
+                fresh_until: fresh_until.map(moment).transpose()?,
+                body: row.try_get("body")?,
+                link: row.try_get("link")?,
+            }))
         };
-        work.await.map_err(|trouble| self.failed("read a kept response", trouble))
+        work.await.map_err(|trouble| self.failed("read a kept response in", trouble))
     }
 
     /// Keeps a response under `key`, which must not hold a secret, in place of an older one. Where the bound is passed
@@ -95,6 +103,6 @@ impl State {
             transaction.commit().await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("keep a response", trouble))
+        work.await.map_err(|trouble| self.failed("keep a response in", trouble))
     }
 }

@@ -157,7 +157,7 @@ impl State {
             transaction.commit().await?;
             Ok::<RunId, Trouble>(RunId(id))
         };
-        work.await.map_err(|trouble| self.failed("record the beginning of a run", trouble))
+        work.await.map_err(|trouble| self.failed("record the beginning of a run in", trouble))
     }
 
     /// Records how a run ended.
@@ -186,7 +186,7 @@ impl State {
             .await?;
             Ok::<(), Trouble>(())
         };
-        work.await.map_err(|trouble| self.failed("record the end of a run", trouble))
+        work.await.map_err(|trouble| self.failed("record the end of a run in", trouble))
     }
 
     /// The last `limit` runs of `pipeline`, newest first.
@@ -204,7 +204,7 @@ impl State {
             }
             Ok::<_, Trouble>(runs)
         };
-        work.await.map_err(|trouble| self.failed("list the runs", trouble))
+        work.await.map_err(|trouble| self.failed("list the runs in", trouble))
     }
 
     /// How the newest run of `pipeline` stands where it has no end. Older ones without an end were interrupted:

@@ -115,7 +115,7 @@ impl State {
         after: Option<&LedgerPlace>,
     ) -> Result<LedgerPage> {
         let work = self.read_ledger_page(from, to, after);
-        work.await.map_err(|trouble| self.failed("read the ledger", trouble))
+        work.await.map_err(|trouble| self.failed("read the ledger in", trouble))
     }
 
     async fn read_ledger_page(
@@ -173,7 +173,7 @@ impl State {
     /// The units that are staged, failed, or were published lately.
     pub async fn table_units(&self) -> Result<RecordBatch> {
         let work = self.read_units();
-        work.await.map_err(|trouble| self.failed("read the units", trouble))
+        work.await.map_err(|trouble| self.failed("read the units in", trouble))
     }
 
     async fn read_units(&self) -> Result<RecordBatch, Trouble> {
@@ -226,7 +226,7 @@ impl State {
             }
             Ok::<_, Trouble>(runs)
         };
-        let runs = work.await.map_err(|trouble| self.failed("read the runs", trouble))?;
+        let runs = work.await.map_err(|trouble| self.failed("read the runs in", trouble))?;
         runs_batch(&runs)
     }
 }

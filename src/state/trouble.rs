@@ -29,21 +29,25 @@ impl From<Error> for Trouble {
 }
 
 impl State {
-    /// The error of an attempt to `doing` ("list the accounts").
+    /// The error of an attempt to `doing` the state ("list the accounts in").
     pub(super) fn failed(&self, doing: &str, trouble: Trouble) -> Error {
         told(&self.path, doing, trouble)
     }
 }
 
-/// The error of an attempt to `doing` in the database at `path`.
+/// The error of an attempt to `doing` the state at `path`.
 pub(super) fn told(path: &Path, doing: &str, trouble: Trouble) -> Error {
     match trouble {
         Trouble::Told(error) => error,
         Trouble::Sql(error) => {
             let (kind, what, hint) = meaning(&error);
-            let message = format!("cannot {doing} in the state `{}`{what}", path.display());
-            let message = Error::new(kind, message).because(error);
-            if hint.is_empty() { message } else { message.hint(hint) }
+            let message = format!("cannot {doing} the state `{}`{what}", path.display());
+            let error = match error {
+                // What the database itself said, without the library's frame around it.
+                sqlx::Error::Database(database) => Error::new(kind, message).because(database.into_error()),
+                other => Error::new(kind, message).because(other),
+            };
+            if hint.is_empty() { error } else { error.hint(hint) }
         }
     }
 }
@@ -52,7 +56,7 @@ pub(super) fn told(path: &Path, doing: &str, trouble: Trouble) -> Error {
 pub(super) fn migration_failed(path: &Path, latest: i64, error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            told(path, "bring the tables up to date", error.into())
+            told(path, "bring up to date", error.into())
         }
         MigrateError::VersionMismatch(version) => {
             let path = path.display();
@@ -87,15 +91,29 @@ fn meaning(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
         }
         _ => return (ErrorKind::Internal, "", ""),
     };
-    // The upper bytes of an extended result code say more than is needed here.
+    const FULL: (ErrorKind, &str, &str) =
+        (ErrorKind::Storage, ": the disk is full", "free some space; nothing was half written");
+    // The upper bytes of an extended result code say more than is needed, except here: the file that readers and
+    // writers share could not be made as large as it must be.
+    if code == Some(4874) {
+        // IOERR_SHMSIZE
+        return FULL;
+    }
     match code.map(|code| code & 0xff) {
         None => (ErrorKind::Storage, "", ""),
+        // PERM, READONLY, AUTH
         Some(3 | 8 | 23) => (ErrorKind::Storage, ": not allowed to write", "make the file and its folder writable"),
+        // BUSY, LOCKED
         Some(5 | 6) => (ErrorKind::Busy, ": another program has locked it", "try again when that one has ended"),
+        // IOERR
         Some(10) => (ErrorKind::Storage, ": the disk refused", "look at the disk's free space and health"),
+        // CORRUPT
         Some(11) => (ErrorKind::Storage, ": it is damaged", DAMAGED),
-        Some(13) => (ErrorKind::Storage, ": the disk is full", "free some space; nothing was half written"),
+        // FULL
+        Some(13) => FULL,
+        // CANTOPEN
         Some(14) => (ErrorKind::Storage, ": it cannot be opened", "is its folder there, and writable for this user?"),
+        // NOTADB
         Some(26) => (ErrorKind::Storage, ": it is not an SQLite database", "name another file for the state"),
         Some(_) => (ErrorKind::Internal, "", ""),
     }

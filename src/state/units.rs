@@ -66,7 +66,7 @@ impl State {
             at: staged.fetched_at,
         };
         let work = self.record_unit(lease, row);
-        work.await.map_err(|trouble| self.failed("record a staged unit", trouble))
+        work.await.map_err(|trouble| self.failed("record a staged unit in", trouble))
     }
 
     /// Records that a unit failed, in place of whatever was known under its key: a unit whose staged rows turned out
@@ -85,7 +85,7 @@ impl State {
             at: failed.at,
         };
         let work = self.record_unit(lease, row);
-        work.await.map_err(|trouble| self.failed("record a failed unit", trouble))
+        work.await.map_err(|trouble| self.failed("record a failed unit in", trouble))
     }
 
     /// The staged units of `pipeline` that were not published, by key.
@@ -100,7 +100,7 @@ impl State {
             .await?;
             rows.iter().map(staged_from).collect::<Result<Vec<StagedUnit>, Trouble>>()
         };
-        work.await.map_err(|trouble| self.failed("list the staged units", trouble))
+        work.await.map_err(|trouble| self.failed("list the staged units in", trouble))
     }
 
     /// The units of `pipeline` whose last attempt failed and whose hours no later unit has brought, newest failure
@@ -116,7 +116,7 @@ impl State {
             .await?;
             rows.iter().map(failed_from).collect::<Result<Vec<FailedUnit>, Trouble>>()
         };
-        work.await.map_err(|trouble| self.failed("list the failed units", trouble))
+        work.await.map_err(|trouble| self.failed("list the failed units in", trouble))
     }
 
     async fn record_unit(&self, lease: &Lease, row: UnitRow<'_>) -> Result<(), Trouble> {

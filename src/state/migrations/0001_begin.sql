@@ -14,8 +14,8 @@ CREATE TABLE accounts (
     PRIMARY KEY (pipeline, account_id)
 ) STRICT, WITHOUT ROWID;
 
--- One row per account and UTC day (days since 1970-01-01); `cells` is `ledger::DayLedger::encode`. The key begins with
--- the day, so that a run's load (all accounts, the latest days) reads one stretch; the index serves one account's days.
+-- One row per account and UTC day (days since 1970-01-01); `cells` is `ledger::DayLedger::encode`. In the key
+-- the day comes before the account, so that a run's load and writes (all accounts, the latest days) are one stretch.
 CREATE TABLE ledger (
     pipeline   TEXT    NOT NULL,
     day        INTEGER NOT NULL,
@@ -24,7 +24,6 @@ CREATE TABLE ledger (
     PRIMARY KEY (pipeline, day, account_id),
     FOREIGN KEY (pipeline, account_id) REFERENCES accounts (pipeline, account_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX ledger_by_account ON ledger (pipeline, account_id, day);
 
 -- Units that are staged, failed, or were published lately. `closed_from` and `closed_to` bound the part of the window
 -- whose hours were over when it was fetched; they are null for a failed unit. `at` is when the row last changed.
@@ -44,7 +43,7 @@ CREATE TABLE units (
     reason      TEXT    NOT NULL,
     at          INTEGER NOT NULL,
     PRIMARY KEY (pipeline, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX units_by_status ON units (pipeline, status, at);
 
 -- Who works on a pipeline. `token` grows with each acquisition and never shrinks; `holder` is null once released.
