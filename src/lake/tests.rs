@@ -6,3 +6,4 @@ mod failing;
 mod fixture;
 mod ordering;
 mod splicing;
+mod types;

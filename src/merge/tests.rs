@@ -44,7 +44,9 @@ fn rows(plain: &[Plain]) -> RecordBatch {
     RecordBatch::try_new(shape().schema().clone(), columns).expect("rows")
 }
 
-fn plain(rows: &RecordBatch) -> Vec<(String, String, i64, i64)> {
+type Owned = (String, String, i64, i64);
+
+fn plain(rows: &RecordBatch) -> Vec<Owned> {
     let text = |column: usize, row: usize| rows.column(column).as_string::<i32>().value(row).to_owned();
     let seen = rows.column(4).as_primitive::<TimestampMicrosecondType>();
     let clicks = rows.column(3).as_primitive::<Int64Type>();
@@ -63,10 +65,7 @@ fn claim(fetched: i64, accounts: &[&str], missing: Missing) -> Claim {
 }
 
 /// Merges slices, given as claim and rows in the order of the claims.
-fn merge(
-    old: &[Plain],
-    slices: &[(Claim, &[Plain])],
-) -> (Option<Vec<(String, String, i64, i64)>>, HourMerge, Vec<Tally>) {
+fn merge(old: &[Plain], slices: &[(Claim, &[Plain])]) -> (Option<Vec<Owned>>, HourMerge, Vec<Tally>) {
     let shape = shape();
     let claims = Claims::new(slices.iter().map(|(claim, _)| claim.clone()).collect());
     let arrivals: Vec<Arrival> = slices
@@ -81,7 +80,7 @@ fn merge(
     (merged.rows.as_ref().map(plain), merged, tallies)
 }
 
-fn owned(plain: &[Plain]) -> Option<Vec<(String, String, i64, i64)>> {
+fn owned(plain: &[Plain]) -> Option<Vec<Owned>> {
     Some(plain.iter().map(|row| (row.0.to_owned(), row.1.to_owned(), row.2, row.3)).collect())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use chrono::{DateTime, Duration};
@@ -104,7 +104,7 @@ pub(super) fn unbatch(batch: &RecordBatch) -> Vec<Row> {
         hour: instant("hour", row),
         account: text("account_id", row),
         campaign: text("campaign_id", row),
-        clicks: clicks.iter().nth(row).expect("a row"),
+        clicks: clicks.is_valid(row).then(|| clicks.value(row)),
         spend: column("spend").as_primitive::<Decimal128Type>().value(row),
         seen_at: instant("seen_at", row),
     };
