@@ -14,14 +14,16 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataPushDecoder,
+};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
 use super::store::{Stat, Store};
 use crate::error::{Error, Result};
-use crate::merge::{Shape, conform};
+use crate::merge::conform;
 use crate::pipeline::schema::HOUR;
 use crate::time::Instant;
 
@@ -137,7 +139,7 @@ impl PartitionFile {
     }
 
     /// What a writer must know to take over a row group's columns as they are.
-    pub(super) fn closed_columns(&self, group: usize) -> Vec<ColumnCloseResult> {
+    pub(super) fn closed_columns(&self, group: usize) -> ParquetResult<Vec<ColumnCloseResult>> {
         let metadata = &self.metadata;
         let row_group = metadata.row_group(group);
         let mut closed = Vec::with_capacity(row_group.num_columns());
@@ -146,13 +148,13 @@ impl PartitionFile {
             closed.push(ColumnCloseResult {
                 bytes_written: column.compressed_size() as u64,
                 rows_written: row_group.num_rows() as u64,
-                metadata: column.clone(),
+                metadata: with_compatible_statistics(column)?,
                 bloom_filter: None,
                 column_index: column_index.filter(|index| !matches!(index, ColumnIndexMetaData::NONE)),
                 offset_index: metadata.offset_index().map(|index| index[group][place].clone()),
             });
         }
-        closed
+        Ok(closed)
     }
 }
 
@@ -190,6 +192,23 @@ impl Part {
             _ => Err(ParquetError::EOF(format!("bytes {start}+{length} were not read"))),
         }
     }
+}
+
+/// Writers put the minimum and maximum of signed types into two older fields of the footer too, and readers forget that.
+/// A spliced column gets them back, so that it cannot be told from an encoded one.
+fn with_compatible_statistics(column: &ColumnChunkMetaData) -> ParquetResult<ColumnChunkMetaData> {
+    let both = column.column_descr().sort_order().is_signed();
+    let statistics = match column.statistics().cloned() {
+        Some(Statistics::Int32(range)) => range.with_backwards_compatible_min_max(both).into(),
+        Some(Statistics::Int64(range)) => range.with_backwards_compatible_min_max(both).into(),
+        Some(Statistics::Float(range)) => range.with_backwards_compatible_min_max(both).into(),
+        Some(Statistics::Double(range)) => range.with_backwards_compatible_min_max(both).into(),
+        Some(Statistics::FixedLenByteArray(range)) => range.with_backwards_compatible_min_max(both).into(),
+        Some(Statistics::Boolean(_) | Statistics::Int96(_) | Statistics::ByteArray(_)) | None => {
+            return Ok(column.clone());
+        }
+    };
+    column.clone().into_builder().set_statistics(statistics).build()
 }
 
 async fn read_metadata(store: &Store, path: &str, stat: &Stat, shown: &str) -> Result<ParquetMetaData> {

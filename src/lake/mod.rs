@@ -13,6 +13,7 @@
 //!
 //! `store` is the only file that knows what the files are kept on.
 
+mod dataset;
 mod file;
 mod layout;
 mod publish;
@@ -23,15 +24,12 @@ mod store;
 mod tests;
 mod writer;
 
-use std::collections::HashSet;
-use std::fmt;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+pub use dataset::Dataset;
 pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};
 
@@ -39,11 +37,10 @@ use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};
 use crate::pipeline::{LakeLayout, Missing, PartitionBy};
 use crate::time::{Instant, Window};
-use crate::unit::{Account, UnitKey};
+use crate::unit::UnitKey;
 use file::PartitionFile;
-use layout::{RECORD, STAGED};
+use layout::RECORD;
 use store::{Store, failed};
-use writer::PartitionWriter;
 
 /// A folder of datasets.
 #[derive(Debug, Clone)]
@@ -64,19 +61,6 @@ pub struct DatasetSpec {
     pub partition_by: PartitionBy,
     /// Files per partition.
     pub buckets: u16,
-}
-
-/// One dataset of a lake: the rows of one pipeline.
-#[derive(Clone)]
-pub struct Dataset {
-    inner: Arc<DatasetInner>,
-}
-
-struct DatasetInner {
-    store: Store,
-    shape: Shape,
-    partition_by: PartitionBy,
-    record: DatasetRecord,
 }
 
 /// What staging came to.
@@ -203,8 +187,7 @@ impl Lake {
             })
             .await?;
         }
-        let store = self.store.clone();
-        Ok(Dataset { inner: Arc::new(DatasetInner { store, shape, partition_by: spec.partition_by, record }) })
+        Ok(Dataset::new(self.store.clone(), shape, spec.partition_by, record))
     }
 
     /// The records of all datasets, by name.
@@ -220,161 +203,6 @@ impl Lake {
             }
         }
         Ok(records)
-    }
-}
-
-impl Dataset {
-    /// The name of the dataset and of its folder.
-    pub fn name(&self) -> &str {
-        &self.inner.record.pipeline
-    }
-
-    /// What `_hourmark.json` says.
-    pub fn record(&self) -> &DatasetRecord {
-        &self.inner.record
-    }
-
-    /// The schema of the dataset's rows: that of its spec, with columns that may be null where older rows lack them.
-    pub fn schema(&self) -> &SchemaRef {
-        self.inner.shape.schema()
-    }
-
-    /// Files per partition.
-    pub fn buckets(&self) -> u16 {
-        self.inner.record.buckets
-    }
-
-    /// Makes a unit's rows durable without making them visible. A second stage of the same key replaces the first.
-    ///
-    /// `rows` has the columns of [`Dataset::schema`], in any order of rows, and may hold doubles: the later row stays.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be written; nothing is
-    /// staged then, or what was staged before.
-    pub async fn stage(&self, key: &UnitKey, rows: RecordBatch) -> Result<StagedFile> {
-        let rows = self.fitting(rows)?;
-        let (dataset, key) = (self.clone(), key.clone());
-        blocking(move || {
-            let path = staged::path(dataset.name(), &key);
-            if rows.num_rows() == 0 {
-                dataset.store().remove(&path)?;
-                return Ok(StagedFile { rows: 0, doubles: 0, bytes: 0 });
-            }
-            let (rows, doubles) = dataset.shape().sort_unique(&rows)?;
-            let draft = dataset.store().draft(dataset.name(), "stage", &path)?;
-            let bytes = staged::write(draft, &key, &rows, dataset.shape())?;
-            Ok(StagedFile { rows: rows.num_rows() as u64, doubles, bytes })
-        })
-        .await
-    }
-
-    /// All partitions that rows of these accounts with hours in `window` can belong to, in order.
-    pub fn partitions(&self, accounts: &[Account], window: Window) -> Vec<Partition> {
-        let ids = accounts.iter().map(|account| account.id.as_str());
-        layout::partitions(ids, window, self.inner.partition_by, self.buckets())
-    }
-
-    /// Merges staged slices into one partition and replaces its file in one step if its content changed.
-    ///
-    /// The result does not depend on the order of `slices`. Publishing the same slices again changes nothing. `fence` is
-    /// the fencing token of the caller's lease: it is logged, the state checks it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be read or written;
-    /// [`ErrorKind::Busy`](crate::error::ErrorKind::Busy) where the file was replaced meanwhile. The file before stays
-    /// as it was.
-    pub async fn publish(&self, partition: Partition, slices: &[StagedSlice], fence: u64) -> Result<Published> {
-        let published = publish::publish(self, partition, slices).await?;
-        tracing::debug!(
-            dataset = self.name(),
-            %partition,
-            fence,
-            slices = slices.len(),
-            rows = published.rows,
-            written = published.written,
-            "published"
-        );
-        Ok(published)
-    }
-
-    /// Removes a unit's staged file, where there is one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be removed.
-    pub async fn discard(&self, key: &UnitKey) -> Result<()> {
-        let (store, path) = (self.inner.store.clone(), staged::path(self.name(), key));
-        blocking(move || store.remove(&path).map(|_| ())).await
-    }
-
-    /// Removes the staged files of all units but those of `keep`, and temporaries whose writer is dead; how many.
-    ///
-    /// To be called under the dataset's lease, before units are staged: a unit that is staged meanwhile is not in `keep`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be removed.
-    pub async fn sweep(&self, keep: &[UnitKey]) -> Result<usize> {
-        let folder = format!("{STAGED}/{}", self.name());
-        let names = self.inner.store.files(&folder).await?;
-        let keep: HashSet<String> = keep.iter().map(staged::file_name).collect();
-        let store = self.inner.store.clone();
-        blocking(move || {
-            let mut removed = 0;
-            for name in names {
-                let path = format!("{folder}/{name}");
-                let gone = match name.as_str() {
-                    name if store::is_temporary(name) => store.remove_abandoned(&path)?,
-                    name if staged::is_staged(name) && !keep.contains(name) => store.remove(&path)?,
-                    _ => false,
-                };
-                removed += usize::from(gone);
-            }
-            Ok(removed)
-        })
-        .await
-    }
-
-    fn store(&self) -> &Store {
-        &self.inner.store
-    }
-
-    fn shape(&self) -> &Shape {
-        &self.inner.shape
-    }
-
-    /// The path of a partition's file in the lake.
-    fn path(&self, partition: Partition) -> String {
-        format!("{}/{partition}", self.name())
-    }
-
-    /// Begins the next generation of a partition's file. Blocking.
-    fn begin(&self, partition: Partition, generation: u64) -> Result<PartitionWriter> {
-        let draft = self.store().draft(self.name(), "publish", &self.path(partition))?;
-        PartitionWriter::new(draft, self.shape(), self.record(), generation)
-    }
-
-    /// The rows in the dataset's own schema, which may allow more nulls than theirs.
-    fn fitting(&self, rows: RecordBatch) -> Result<RecordBatch> {
-        let (found, schema) = (rows.schema(), self.schema());
-        for (one, other) in found.fields().iter().zip(schema.fields()) {
-            if (one.name(), one.data_type()) != (other.name(), other.data_type()) {
-                return Err(Error::internal(format!(
-                    "rows for `{}` have the column `{}` {}, expected `{}` {}",
-                    self.name(),
-                    one.name(),
-                    one.data_type(),
-                    other.name(),
-                    other.data_type()
-                )));
-            }
-        }
-        RecordBatch::try_new(schema.clone(), rows.columns().to_vec())
-            .map_err(|error| Error::internal(format!("rows do not fit the dataset `{}`", self.name())).because(error))
-    }
-}
-
-impl fmt::Debug for Dataset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dataset").field("record", &self.inner.record).finish_non_exhaustive()
     }
 }
 

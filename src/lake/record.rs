@@ -142,8 +142,8 @@ impl DatasetRecord {
             return Ok(());
         }
         let name = &self.pipeline;
-        Err(Error::storage(format!("the dataset `{name}` has `{what}` {old}, the pipeline now says {new}"))
-            .hint(format!("set `{what}` back to {old}, or give the pipeline another name to begin a new dataset")))
+        Err(Error::storage(format!("the dataset `{name}` has `{what} = {old}`, the pipeline now says `{new}`"))
+            .hint(format!("set it back to `{old}`, or give the pipeline another name to begin a new dataset")))
     }
 
     fn widened(&self, old: &ColumnRecord, new: &ColumnRecord) -> Result<()> {

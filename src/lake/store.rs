@@ -49,6 +49,11 @@ impl Store {
 
     /// Creates the folder and checks that files can be written there.
     pub(super) fn create(root: &Path) -> Result<Store> {
+        if let Some(file) = root.ancestors().find(|path| path.is_file()) {
+            return Err(Error::storage(format!("the lake `{}` cannot be a folder", root.display()))
+                .because(format!("`{}` is a file", file.display()))
+                .hint("move the file away, or choose another folder with `--lake`"));
+        }
         let said = format!("cannot create the lake `{}`", root.display());
         create_folders(root).map_err(|error| failed(&said, error))?;
         let store = Store::open(root)?;
@@ -208,6 +213,12 @@ impl Draft {
         sync_folder(folder)
     }
 
+    /// Goes on writing into another file, such as one of a full disk.
+    #[cfg(test)]
+    pub(super) fn replace_file(&mut self, file: File) {
+        self.file = file;
+    }
+
     /// What is said when a library fails to write into this draft: see [`failed`].
     pub(super) fn said(&self) -> String {
         cannot_write(&self.target)
@@ -239,22 +250,23 @@ fn cannot_write(target: &Path) -> String {
 
 /// An error that names the file, with the way out that the operating system's own error suggests.
 pub(super) fn failed(said: &str, error: impl StdError + Send + Sync + 'static) -> Error {
-    let hint = io_kind(&error).and_then(hint);
-    let failure = Error::storage(said).because(error);
-    match hint {
+    let Some(io) = io_error(&error) else { return Error::storage(said).because(error) };
+    // What libraries wrap around it adds nothing for a reader.
+    let failure = Error::storage(said).because(io.to_string());
+    match hint(io.kind()) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
 
 /// The operating system's error among the causes.
-fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
+fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
             // An `io::Error` that wraps another one says `Other`.
             if io.kind() != io::ErrorKind::Other {
-                return Some(io.kind());
+                return Some(io);
             }
         }
         cause = error.source();

@@ -1,1 +1,9 @@
-use super::*;
+//! The lake's promises, on real files in a temporary folder.
+
+mod changing;
+mod dropping;
+mod failing;
+mod fixture;
+mod ordering;
+mod splicing;
+mod types;

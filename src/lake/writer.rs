@@ -96,7 +96,7 @@ impl PartitionWriter {
 
     fn splice_group(&mut self, file: &PartitionFile, part: &Part, place: usize) -> ParquetResult<()> {
         let mut group = self.writer.next_row_group()?;
-        let columns = file.closed_columns(place);
+        let columns = file.closed_columns(place)?;
         self.rows += columns.first().map_or(0, |column| column.rows_written);
         for column in columns {
             group.append_column(part, column)?;

@@ -9,7 +9,7 @@
 //! | row | same values | - | the old row stays, with its `seen_at` |
 //! | row | other values | - | changed: the newest slice's row |
 //! | row | - | - (`missing = "keep"`) | stays |
-//! | row | - | its account and hour were asked for | removed, unless the [`guard`] refuses the slice |
+//! | row | - | its account and hour were asked for | removed, unless the [`guard()`] refuses the slice |
 //! | row seen later than the slice was fetched | anything | anything | stays |
 //!
 //! The last line is a second line of defence only: a file does not know when its values were last confirmed (a re-fetch
@@ -117,7 +117,7 @@ pub struct HourMerge {
 /// Merges the arrivals of one hour into the rows that the lake holds for it.
 ///
 /// `old` and each arrival are sorted by key and hold a key once; arrivals are in the order of their claims, one per
-/// claim at most. `tallies`, one per claim, counts what the [`guard`] must know.
+/// claim at most. `tallies`, one per claim, counts what the [`guard()`] must know.
 pub fn merge_hour(
     shape: &Shape,
     hour: Instant,
