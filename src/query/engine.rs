@@ -104,19 +104,26 @@ impl Engine {
                 .hint("read fewer hours or columns, group by less, or raise the memory limit"),
             DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
                 Some(own) => passed_on(own),
-                None => unreadable(error),
+                None => self.unreadable(error),
             },
             DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
                 arrow::error::ArrowError::IoError(_, _)
                 | arrow::error::ArrowError::ParquetError(_)
-                | arrow::error::ArrowError::ExternalError(_) => unreadable(error),
+                | arrow::error::ArrowError::ExternalError(_) => self.unreadable(error),
                 // A division by zero, a text that is no number.
                 _ => wrong_text("the query failed"),
             },
             DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) | DataFusionError::ParquetError(_) => {
-                unreadable(error)
+                self.unreadable(error)
             }
             _ => internal("run the query", error),
+        }
+    }
+
+    fn unreadable(&self, error: DataFusionError) -> Error {
+        match self.snapshot.damaged() {
+            Some(path) => Error::storage(format!("cannot read the lake's `{}`", path.display())).because(error),
+            None => Error::storage("cannot read the lake").because(error),
         }
     }
 }
@@ -175,10 +182,6 @@ fn passed_on(own: &Error) -> Error {
         Some(hint) => error.hint(hint),
         None => error,
     }
-}
-
-fn unreadable(error: DataFusionError) -> Error {
-    Error::storage(format!("cannot read the lake: {}", error.strip_backtrace()))
 }
 
 fn internal(what: &str, error: DataFusionError) -> Error {

@@ -1,6 +1,6 @@
 //! SQL over the lake: `hourmark query`.
 //!
-//! Each pipeline is a table, [`campaign_hours`](run) is a view of what all have in common, and the state's tables come
+//! Each pipeline is a table, `campaign_hours` is a view of what all have in common, and the state's tables come
 //! from the caller. Order of a query: `dataset` reads what the lake says of itself, `engine` makes the tables
 //! (`table`, `view`) and checks and plans the text, `snapshot` holds the files fast while they are read, `output`
 //! writes rows as they come. Nothing can be changed by a query.

@@ -204,7 +204,7 @@ impl Drop for Unfinished {
 #[derive(Debug)]
 pub(super) enum Sink {
     Table(Table),
-    Csv(csv::Writer<Counted>),
+    Csv(Box<csv::Writer<Counted>>),
     Json(LineDelimitedWriter<Counted>),
     Parquet(Box<ArrowWriter<Counted>>),
 }
@@ -229,7 +229,7 @@ impl Sink {
                 let mut csv = csv::WriterBuilder::new().with_header(true).build(writer);
                 // An empty result has a header too.
                 csv.write(&RecordBatch::new_empty(Arc::clone(schema))).map_err(unwritten)?;
-                Sink::Csv(csv)
+                Sink::Csv(Box::new(csv))
             }
             Format::Json => Sink::Json(WriterBuilder::new().with_explicit_nulls(true).build(writer)),
             Format::Parquet => {

@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parquet::file::metadata::ParquetMetaDataReader;
+
 use crate::error::{Error, Result};
 
 /// The ending of files in the lake.
@@ -48,7 +50,15 @@ pub(super) struct Snapshot {
 struct State {
     folder: Folder,
     places: HashMap<String, Place>,
+    files: Vec<Held>,
     in_place: Vec<Seen>,
+}
+
+/// A file of the lake, and where this query reads it.
+#[derive(Debug)]
+struct Held {
+    published: PathBuf,
+    read: PathBuf,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +111,13 @@ impl Snapshot {
                 Place::Lake
             }
         };
+        for file in files {
+            let read = match &place {
+                Place::Links(links) => link_of(&links.join(dataset), &file),
+                Place::Lake => root.join(&file),
+            };
+            state.files.push(Held { published: root.join(file), read });
+        }
         state.places.insert(dataset.to_owned(), place.clone());
         Ok(place)
     }
@@ -119,7 +136,7 @@ impl Snapshot {
         let links = locked.path.join(dataset);
         std::fs::create_dir(&links)?;
         for file in files {
-            let link = links.join(file).with_extension(PINNED.trim_start_matches('.'));
+            let link = link_of(&links, file);
             if let Some(parent) = link.parent() {
                 std::fs::create_dir_all(parent)?;
             }
@@ -144,6 +161,19 @@ impl Snapshot {
         }
         Ok(())
     }
+
+    /// The first file that is no Parquet, for an error that the engine gave without a name. Blocks on the file system.
+    pub(super) fn damaged(&self) -> Option<PathBuf> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let damaged = state.files.iter().find(|held| {
+            File::open(&held.read).is_ok_and(|file| ParquetMetaDataReader::new().parse_and_finish(&file).is_err())
+        });
+        damaged.map(|held| held.published.clone())
+    }
+}
+
+fn link_of(links: &Path, file: &Path) -> PathBuf {
+    links.join(file).with_extension(PINNED.trim_start_matches('.'))
 }
 
 impl Seen {

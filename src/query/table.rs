@@ -184,3 +184,97 @@ fn equality_of_utc_hour_as_range(filter: &Expr) -> Result<Expr> {
     })?;
     Ok(rewritten.data)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{binary_expr, cast};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    /// Whether `expr` holds for a row of the hour `hour`, in microseconds.
+    fn holds(expr: &Expr, hour: i64) -> bool {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { panic!("{expr}") };
+        match op {
+            Operator::And => return holds(left, hour) && holds(right, hour),
+            Operator::Or => return holds(left, hour) || holds(right, hour),
+            _ => {}
+        }
+        let number = |side: &Expr| match side {
+            Expr::Column(column) if column.name == "date" => i128::from(hour.div_euclid(DAY)),
+            Expr::Literal(ScalarValue::Date32(Some(days)), _) => i128::from(*days),
+            Expr::Literal(ScalarValue::TimestampMicrosecond(Some(moment), _), _) => i128::from(*moment) * 1000,
+            Expr::Literal(ScalarValue::TimestampNanosecond(Some(moment), _), _) => i128::from(*moment),
+            _ => i128::from(hour) * 1000,
+        };
+        let (left, right) = (number(left), number(right));
+        match op {
+            Operator::Eq => left == right,
+            Operator::Gt => left > right,
+            Operator::GtEq => left >= right,
+            Operator::Lt => left < right,
+            Operator::LtEq => left <= right,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn condition() -> impl Strategy<Value = Expr> {
+        let operators = vec![Operator::Eq, Operator::Gt, Operator::GtEq, Operator::Lt, Operator::LtEq];
+        let near_midnight = (-3i64..3, -2i64..3).prop_map(|(day, nanoseconds)| day * DAY * 1000 + nanoseconds);
+        let moment = prop_oneof![near_midnight, -3 * DAY * 1000..3 * DAY * 1000];
+        (prop::sample::select(operators), moment, any::<bool>(), any::<bool>()).prop_map(
+            |(operator, at, fine, swap)| {
+                let (hour, value) = if fine {
+                    let data_type = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+                    (cast(ident(HOUR), data_type), ScalarValue::TimestampNanosecond(Some(at), Some("UTC".into())))
+                } else {
+                    (ident(HOUR), ScalarValue::TimestampMicrosecond(Some(at.div_euclid(1000)), None))
+                };
+                if swap { binary_expr(lit(value), operator, hour) } else { binary_expr(hour, operator, lit(value)) }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_lost_by_what_is_implied(
+            one in condition(), other in condition(), both in any::<bool>(), hour in -80i64..80, exact in any::<bool>()
+        ) {
+            let filter = if both { one.clone().and(other) } else { one.clone().or(other) };
+            let implied = implied_for_date(&filter).expect("each side says something of the date");
+            let mut hours = vec![hour * DAY / 24];
+            if exact && let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = &one {
+                // The moment that is asked for, where rows are lost most easily.
+                for side in [left, right] {
+                    if let Expr::Literal(value, _) = side.as_ref()
+                        && let Ok(ScalarValue::TimestampMicrosecond(Some(moment), _)) =
+                            value.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None))
+                    {
+                        hours.push(moment);
+                    }
+                }
+            }
+            for hour in hours {
+                prop_assert!(!holds(&filter, hour) || holds(&implied, hour), "{filter} but not {implied} at {hour}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_hour_implies_nothing() {
+        let moment = lit(ScalarValue::TimestampMicrosecond(Some(0), None));
+        let berlin = cast(ident(HOUR), DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into())));
+        for filter in [
+            ident("seen_at").gt(moment.clone()),
+            ident(HOUR).not_eq(moment.clone()),
+            ident(HOUR).gt(moment.clone()).or(ident("clicks").gt(lit(1))),
+            berlin.gt(moment.clone()),
+            ident(HOUR).gt(ident("seen_at")),
+            ident(HOUR).gt(lit(ScalarValue::TimestampMicrosecond(None, None))),
+        ] {
+            assert_eq!(implied_for_date(&filter), None, "{filter}");
+        }
+    }
+}

@@ -19,7 +19,11 @@ const TWO_ROWS: &str =
 async fn csv_has_a_header_and_rfc_3339_times() {
     let lake = Lake::with_two_pipelines();
     let (text, summary) = written(lake.input(), TWO_ROWS, Format::Csv).await;
-    insta::assert_snapshot!(String::from_utf8(text).expect("text"), @"");
+    insta::assert_snapshot!(String::from_utf8(text).expect("text"), @r#"
+    hour,local_hour,date,campaign_name,impressions,spend,Name,nothing
+    2026-11-20T23:00:00Z,2026-11-20T23:00:00,2026-11-20,"Shoes, ""red""",231,23.100002,account_name,
+    2026-11-20T22:00:00Z,2026-11-20T22:00:00,2026-11-20,"Shoes, ""red""",221,22.100002,account_name,
+    "#);
     assert_eq!(summary.rows, 2);
     let (text, _) = written(lake.input(), "select hour, spend from demo where false", Format::Csv).await;
     assert_eq!(text, b"hour,spend\n");
@@ -30,7 +34,10 @@ async fn json_is_one_object_a_line_with_exact_decimals() {
     let lake = Lake::with_two_pipelines();
     let (text, _) = written(lake.input(), TWO_ROWS, Format::Json).await;
     let text = String::from_utf8(text).expect("text");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    {"hour":"2026-11-20T23:00:00Z","local_hour":"2026-11-20T23:00:00","date":"2026-11-20","campaign_name":"Shoes, \"red\"","impressions":231,"spend":23.100002,"Name":"account_name","nothing":null}
+    {"hour":"2026-11-20T22:00:00Z","local_hour":"2026-11-20T22:00:00","date":"2026-11-20","campaign_name":"Shoes, \"red\"","impressions":221,"spend":22.100002,"Name":"account_name","nothing":null}
+    "#);
     for line in text.lines() {
         let _: serde_json::Value = serde_json::from_str(line).expect("json");
     }
