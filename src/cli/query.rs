@@ -1,5 +1,10 @@
 //! `query`: SQL over the lake and the state.
 
+#[cfg(feature = "query")]
+use std::io::IsTerminal;
+
+#[cfg(feature = "query")]
+use crate::error::Error;
 use crate::error::{Outcome, Result};
 
 use super::arguments::QueryArguments;
@@ -23,9 +28,12 @@ pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &Quer
         AnswerFormat::Json => Format::Json,
         AnswerFormat::Parquet => Format::Parquet,
     };
+    if format == Format::Parquet && arguments.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(Error::bad_input("Parquet is nothing for a terminal").hint("name a file with --output FILE"));
+    }
     let output = match &arguments.output {
         Some(path) => Output::File(path.clone()),
-        None => Output::Stdout,
+        None => Output::Writer(Box::new(std::io::stdout())),
     };
     let summary = query::run(input(settings).await?, &arguments.sql, format, output).await?;
     if let Some(path) = &arguments.output {
