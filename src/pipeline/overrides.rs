@@ -55,23 +55,26 @@ fn set(tree: &mut Node, entry: &Override, problems: &mut Problems) {
                 let length = list.len();
                 let Some(index) = key.parse::<usize>().ok().filter(|index| *index <= length) else {
                     let message = format!("`{path}` is not there: `{parent}` is a list of {length}, counted from 0");
-                    return problems.add(Origin::Set, message);
+                    return problems.add(Origin::Set, &path, message);
                 };
                 if index == length {
                     list.push(made(entry.path.get(depth + 1)));
                 }
                 &mut list[index]
             }
-            _ => return problems.add(Origin::Set, format!("`{path}` cannot be set: `{parent}` is not a table")),
+            _ => {
+                let message = format!("`{path}` cannot be set: `{parent}` is not a table");
+                return problems.add(Origin::Set, &path, message);
+            }
         };
     }
     *node = read_value(&entry.value, &path, problems);
 }
 
-/// What holds `next`: a list where that is the number of a first element, else a table.
+/// What holds `next`: a list where that is a number, else a table.
 fn made(next: Option<&String>) -> Node {
     let value = match next {
-        Some(next) if next == "0" => Value::List(Vec::new()),
+        Some(next) if next.chars().all(|c| c.is_ascii_digit()) => Value::List(Vec::new()),
         _ => Value::Table(IndexMap::new()),
     };
     Node { origin: Origin::Set, value }

@@ -3,9 +3,10 @@
 use super::*;
 use crate::error::ErrorKind;
 
-mod broken;
+mod meaning;
 mod random;
 mod schema_file;
+mod shape;
 mod shipped;
 
 /// A pipeline with nothing in it but what must be there.
@@ -51,4 +52,10 @@ fn problems(text: &str, settings: &[&str]) -> String {
 
 fn overrides(settings: &[&str]) -> Vec<Override> {
     settings.iter().map(|text| Override::parse(text).expect("KEY=VALUE")).collect()
+}
+
+/// [`SMALL`] with `from` replaced.
+fn small_with(from: &str, to: &str) -> String {
+    assert!(SMALL.contains(from), "{from}");
+    SMALL.replace(from, to)
 }
