@@ -184,22 +184,22 @@ impl Checker<'_> {
         Some(Records { path: place, absent_is_empty: records.absent_is_empty, nulls: records.nulls.clone() })
     }
 
-    pub(super) fn hour(&mut self, hour: &raw::Hour) -> Option<HourSource> {
+    pub(super) fn hour(&mut self, hour: &raw::HourSource) -> Option<HourSource> {
         let path = KeyPath::root().key("hour");
         match hour {
-            raw::Hour::Instant { from, zone, repeated } => {
+            raw::HourSource::Instant { from, zone, repeated } => {
                 let from = self.place(&path.key("from"), from);
                 let zone = self.zone_rule(&path.key("zone"), zone);
                 Some(HourSource::Instant { from: from?, zone: zone?, repeated: repeated_hour(*repeated) })
             }
-            raw::Hour::DateHour { date, hour, zone, repeated } => {
+            raw::HourSource::DateHour { date, hour, zone, repeated } => {
                 let date = self.place(&path.key("date"), date);
                 let hour = self.place(&path.key("hour"), hour);
                 let zone = self.zone_rule(&path.key("zone"), zone);
                 let repeated = repeated_hour(*repeated);
                 Some(HourSource::DateHour { date: date?, hour: hour?, zone: zone?, repeated })
             }
-            raw::Hour::DateRange { date, range, zone, repeated } => {
+            raw::HourSource::DateRange { date, range, zone, repeated } => {
                 let date = self.place(&path.key("date"), date);
                 let range = self.place(&path.key("range"), range);
                 let zone = self.zone_rule(&path.key("zone"), zone);
