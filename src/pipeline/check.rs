@@ -1,7 +1,10 @@
 //! Turns a file that has the right shape into a [`Pipeline`], and reports everything that shape cannot say: lengths of
 //! time, zones, URLs, placeholders, and keys that contradict each other.
 //!
-//! Every function here returns `None` exactly where it has reported a problem, so that the others still get their turn.
+//! A function that cannot make its value returns `None`, so that the others still get their turn; it has reported a
+//! problem then, and a reported problem refuses the file in any case.
+
+use std::collections::HashSet;
 
 use super::problem::{KeyPath, Problems};
 use super::tree::Node;
@@ -19,10 +22,21 @@ const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 /// Ends the name of the dataset that keeps a pipeline's restatements.
 const RESTATEMENTS: &str = "__restatements";
 
-/// The pipeline `name` as `file` describes it. `tree` is the tree that `file` was read from. `None` where `problems` got
-/// something to say.
+/// What depends on another part of the file, and cannot be judged where that is broken.
+const DEPENDS: [(&str, &str); 4] =
+    [("key", "columns"), ("request", "accounts"), ("request", "campaigns"), ("request", "window")];
+
+/// The pipeline `name` as `file` describes it. `tree` is the tree that `file` was read from. `None` where `problems` has
+/// something to say. Parts of the file that `problems` names already hold values that nobody wrote: nothing more is
+/// said about them.
 pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: &mut Problems) -> Option<Pipeline> {
-    let mut checker = Checker { tree, problems };
+    let mut silent = problems.parts();
+    for (part, other) in DEPENDS {
+        if silent.contains(other) {
+            silent.insert(part.to_owned());
+        }
+    }
+    let mut checker = Checker { tree, problems, silent };
     let root = KeyPath::root();
     checker.pipeline_name(name);
     let platform = checker.identifier(&root.key("platform"), &file.platform);
@@ -75,19 +89,22 @@ pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: 
 struct Checker<'a> {
     tree: &'a Node,
     problems: &'a mut Problems,
+    /// First keys of the parts that are broken already.
+    silent: HashSet<String>,
 }
 
 impl Checker<'_> {
     /// Reports that the value at `path` is wrong; `message` goes on after its name.
     fn wrong(&mut self, path: &KeyPath, message: impl AsRef<str>) {
-        let origin = self.tree.origin_at(path);
-        self.problems.add(origin, format!("`{path}` {}", message.as_ref()));
+        self.report(path, format!("`{path}` {}", message.as_ref()));
     }
 
     /// Reports a problem of a whole table that is not about one key's value.
     fn report(&mut self, path: &KeyPath, message: impl Into<String>) {
-        let origin = self.tree.origin_at(path);
-        self.problems.add(origin, message);
+        if path.segments().first().is_some_and(|part| self.silent.contains(part)) {
+            return;
+        }
+        self.problems.add(self.tree.origin_at(path), path, message);
     }
 
     fn pipeline_name(&mut self, name: &str) {
@@ -217,7 +234,7 @@ impl Checker<'_> {
             [Date, Hour] => PartitionBy::DateHour,
             _ => {
                 let path = KeyPath::root().key("lake").key("partition_by");
-                self.wrong(&path, "is another list: expected [\"date\"] or [\"date\", \"hour\"]");
+                self.wrong(&path, "does not fit: expected [\"date\"] or [\"date\", \"hour\"]");
                 return None;
             }
         };

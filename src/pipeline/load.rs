@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::json_schema::json_schema;
 use super::overrides::{Override, apply};
 use super::problem::Problems;
-use super::{Pipeline, check, raw, tree, validate};
+use super::{Pipeline, check, mend, raw, tree, validate};
 use crate::error::{Error, Result};
 
 /// Reads and checks the pipeline file at `path`, with the values of `overrides` in place of its own.
@@ -35,12 +35,10 @@ pub fn parse(file_name: &str, text: &str, overrides: &[Override]) -> Result<Pipe
     if !problems.is_empty() {
         return Err(problems.into_error());
     }
+    let schema = json_schema();
     apply(&mut tree, overrides, &mut problems);
-    validate::validate(&tree, &json_schema(), &mut problems);
-    if !problems.is_empty() {
-        return Err(problems.into_error());
-    }
-    let file = deserialize(file_name, tree.to_json())?;
+    validate::validate(&tree, &schema, &mut problems);
+    let file = deserialize(file_name, mend::mend(&tree, &schema))?;
     let name = Path::new(file_name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let pipeline = check::check(&name, file, &tree, &mut problems);
     if !problems.is_empty() {

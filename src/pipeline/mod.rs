@@ -1,8 +1,8 @@
 //! A pipeline, checked: one TOML file as trusted values.
 //!
 //! The way of a file: `tree` reads its text so that every value knows its line, `overrides` lays `--set` over it,
-//! `validate` compares it with the JSON Schema, `raw` mirrors its text (and is the source of that schema), `check` turns
-//! it into the types below. Each step reports every problem at once to `problem`. Whoever holds a [`Pipeline`] need not
+//! `validate` compares it with the JSON Schema, `mend` makes the rest of a broken file readable, `raw` mirrors its text
+//! (and is the source of that schema), `check` turns it into the types below. Each step reports every problem at once to `problem`. Whoever holds a [`Pipeline`] need not
 //! check anything again.
 
 use std::fmt;
@@ -18,6 +18,7 @@ pub mod schema;
 mod check;
 mod json_schema;
 mod load;
+mod mend;
 mod overrides;
 mod problem;
 mod raw;
@@ -209,6 +210,7 @@ impl fmt::Display for JsonPath {
 
 /// How accounts come.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a pipeline has one, and it is never moved in a loop")]
 pub enum Accounts {
     /// They are written in the file.
     List(Vec<Account>),

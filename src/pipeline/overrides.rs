@@ -35,8 +35,8 @@ impl Override {
     }
 }
 
-/// Puts the values of `overrides` into `tree`, later ones over earlier ones. Tables that are not there are made; an
-/// element of a list must be there, or be the next one.
+/// Puts the values of `overrides` into `tree`, later ones over earlier ones. Tables and lists that are not there
+/// are made; an element of a list must be there, or be the next one.
 pub(super) fn apply(tree: &mut Node, overrides: &[Override], problems: &mut Problems) {
     for entry in overrides {
         set(tree, entry, problems);
@@ -46,28 +46,36 @@ pub(super) fn apply(tree: &mut Node, overrides: &[Override], problems: &mut Prob
 fn set(tree: &mut Node, entry: &Override, problems: &mut Problems) {
     let mut node = tree;
     let mut path = KeyPath::root();
-    for key in &entry.path {
+    for (depth, key) in entry.path.iter().enumerate() {
         let parent = path;
         path = parent.key(key);
         node = match &mut node.value {
-            Value::Table(table) => table.entry(key.clone()).or_insert_with(empty_table),
+            Value::Table(table) => table.entry(key.clone()).or_insert_with(|| made(entry.path.get(depth + 1))),
             Value::List(list) => {
                 let length = list.len();
                 let Some(index) = key.parse::<usize>().ok().filter(|index| *index <= length) else {
                     let message = format!("`{path}` is not there: `{parent}` is a list of {length}, counted from 0");
-                    return problems.add(Origin::Set, message);
+                    return problems.add(Origin::Set, &path, message);
                 };
                 if index == length {
-                    list.push(empty_table());
+                    list.push(made(entry.path.get(depth + 1)));
                 }
                 &mut list[index]
             }
-            _ => return problems.add(Origin::Set, format!("`{path}` cannot be set: `{parent}` is not a table")),
+            _ => {
+                let message = format!("`{path}` cannot be set: `{parent}` is not a table");
+                return problems.add(Origin::Set, &path, message);
+            }
         };
     }
     *node = read_value(&entry.value, &path, problems);
 }
 
-fn empty_table() -> Node {
-    Node { origin: Origin::Set, value: Value::Table(IndexMap::new()) }
+/// What holds `next`: a list where that is a number, else a table.
+fn made(next: Option<&String>) -> Node {
+    let value = match next {
+        Some(next) if next.chars().all(|c| c.is_ascii_digit()) => Value::List(Vec::new()),
+        _ => Value::Table(IndexMap::new()),
+    };
+    Node { origin: Origin::Set, value }
 }

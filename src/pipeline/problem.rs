@@ -1,5 +1,6 @@
 //! What is wrong with a pipeline file: every problem with its line and key, all of them at once.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::error::Error;
@@ -114,6 +115,8 @@ fn nearest<'w>(found: &str, words: &[&'w str]) -> Option<&'w str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Problem {
     origin: Origin,
+    /// The first key on the way to it; empty for the file as a whole.
+    part: String,
     message: String,
 }
 
@@ -130,9 +133,15 @@ impl Problems {
         Problems { file: file.to_owned(), list: Vec::new() }
     }
 
-    /// One more.
-    pub(super) fn add(&mut self, origin: Origin, message: impl Into<String>) {
-        self.list.push(Problem { origin, message: message.into() });
+    /// One more, at or under `path`.
+    pub(super) fn add(&mut self, origin: Origin, path: &KeyPath, message: impl Into<String>) {
+        let part = path.segments().first().cloned().unwrap_or_default();
+        self.list.push(Problem { origin, part, message: message.into() });
+    }
+
+    /// The first keys of everything that is wrong so far.
+    pub(super) fn parts(&self) -> HashSet<String> {
+        self.list.iter().map(|problem| problem.part.clone()).collect()
     }
 
     /// How many so far.

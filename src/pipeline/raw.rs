@@ -13,8 +13,8 @@ mod source;
 
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
-    Accounts, Campaigns, Column, ColumnType, Hour, Join, Listed, Method, Notation, Pagination, Pick, Records, Repeated,
-    Request, WindowEnd,
+    Accounts, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Pick, Records,
+    Repeated, Request, WindowEnd,
 };
 
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
@@ -61,7 +61,7 @@ pub(crate) struct PipelineFile {
     /// Where the rows are in a response.
     pub records: Records,
     /// How each row's hour is made.
-    pub hour: Hour,
+    pub hour: HourSource,
     /// The columns by name, in the lake's order. `account_id`, `campaign_id` and `campaign_name` say where a row's
     /// account and campaign are and take nothing but `from`; every other column has a `type`.
     pub columns: IndexMap<String, Column>,

@@ -66,10 +66,18 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Node {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let line = error.span().map_or(1, |span| lines.line_at(span.start));
-        problems.add(Origin::Line(line), format!("not TOML: {}", error.message()));
+        let message = format!("not TOML: {}{}", error.message(), repeated_key(error, text));
+        problems.add(Origin::Line(line), &KeyPath::root(), message);
     }
     let reader = Reader { lines: Some(&lines) };
     Node { origin: Origin::Line(1), value: reader.table(table.get_ref(), &KeyPath::root(), problems) }
+}
+
+/// ` `key``, where the error is about a key that stands twice. Of no other error is the text shown.
+fn repeated_key(error: &toml::de::Error, text: &str) -> String {
+    let place = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    let bare = !place.is_empty() && place.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if error.message() == "duplicate key" && bare { format!(" `{place}`") } else { String::new() }
 }
 
 /// Reads one value of the command line: a TOML value, or else the text as it is.
@@ -112,14 +120,14 @@ impl Reader<'_> {
             DeValue::Integer(number) => {
                 match i64::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => return Value::Int(number),
-                    Err(_) => problems.add(origin, format!("`{path}` is not a 64-bit integer")),
+                    Err(_) => problems.add(origin, path, format!("`{path}` is not a 64-bit integer")),
                 }
                 Value::Int(0)
             }
             DeValue::Float(number) => {
                 match number.as_str().parse::<f64>() {
                     Ok(number) if number.is_finite() => return Value::Float(number),
-                    _ => problems.add(origin, format!("`{path}` is not a finite number")),
+                    _ => problems.add(origin, path, format!("`{path}` is not a finite number")),
                 }
                 Value::Float(0.0)
             }

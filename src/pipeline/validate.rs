@@ -16,13 +16,18 @@ pub(super) fn validate(tree: &Node, schema: &Json, problems: &mut Problems) {
     walk.value(tree, &KeyPath::root(), schema, problems);
 }
 
+/// The key that says which keys a table has.
+const TAG: &str = "kind";
+/// Where a table's schema says which word of [`TAG`] it is for.
+const TAG_WORD: &str = "/properties/kind/const";
+
 struct Walk<'s> {
     root: &'s Json,
 }
 
 impl<'s> Walk<'s> {
     fn value(&self, node: &Node, path: &KeyPath, schema: &'s Json, problems: &mut Problems) {
-        let Some(schema) = self.resolve(schema) else { return };
+        let Some(schema) = resolve(self.root, schema) else { return };
         if let Some(choices) = schema.get("oneOf").and_then(Json::as_array) {
             return match words(choices) {
                 Some(words) => self.word(node, path, &words, problems),
@@ -48,17 +53,8 @@ impl<'s> Walk<'s> {
             Value::Text(_) if allows(schema, "string") => {}
             Value::Bool(_) if allows(schema, "boolean") => {}
             _ if !schema.contains_key("type") => {}
-            _ => problems.add(node.origin, mismatch(node, path, &kinds(schema))),
+            _ => problems.add(node.origin, path, mismatch(node, path, &kinds(schema))),
         }
-    }
-
-    /// The schema itself, or the definition it refers to. `None`: everything is allowed.
-    fn resolve(&self, schema: &'s Json) -> Option<&'s Map<String, Json>> {
-        let mut schema = schema.as_object()?;
-        while let Some(reference) = schema.get("$ref").and_then(Json::as_str) {
-            schema = self.root.pointer(reference.strip_prefix('#')?)?.as_object()?;
-        }
-        Some(schema)
     }
 
     fn table(&self, table: Table<'_>, path: &KeyPath, schema: &'s Map<String, Json>, problems: &mut Problems) {
@@ -73,7 +69,7 @@ impl<'s> Walk<'s> {
                     let known: Vec<&str> = properties.unwrap_or(&no_keys).keys().map(String::as_str).collect();
                     let with = table.kind.map(|kind| format!(" with kind \"{kind}\"")).unwrap_or_default();
                     let expected = expected_one_of(key, &known);
-                    problems.add(node.origin, format!("unknown key `{path}`{with}: {expected}"));
+                    problems.add(node.origin, &path, format!("unknown key `{path}`{with}: {expected}"));
                 }
                 (None, Some(schema)) => self.value(node, &path, schema, problems),
                 (None, None) => {}
@@ -86,7 +82,7 @@ impl<'s> Walk<'s> {
             }
             let expected = properties.and_then(|properties| properties.get(key)).map(|schema| self.expected(schema));
             let expected = expected.unwrap_or_default();
-            problems.add(table.origin, format!("missing key `{}`: expected {expected}", path.key(key)));
+            problems.add(table.origin, &path.key(key), format!("missing key `{}`: expected {expected}", path.key(key)));
         }
     }
 
@@ -95,26 +91,29 @@ impl<'s> Walk<'s> {
         match &node.value {
             Value::Text(text) if words.contains(&text.as_str()) => {}
             Value::Text(text) => {
-                problems.add(node.origin, format!("`{path}` is {}: {}", shown(text), expected_one_of(text, words)));
+                problems.add(
+                    node.origin,
+                    path,
+                    format!("`{path}` is {}: {}", shown(text), expected_one_of(text, words)),
+                );
             }
-            _ => problems.add(node.origin, mismatch(node, path, &format!("one of {}", words.join(", ")))),
+            _ => problems.add(node.origin, path, mismatch(node, path, &format!("one of {}", words.join(", ")))),
         }
     }
 
     /// A table whose `kind` says which keys it has. With a wrong kind its other keys cannot be judged.
     fn tagged(&self, node: &Node, path: &KeyPath, choices: &'s [Json], problems: &mut Problems) {
-        const TAG: &str = "kind";
         let Value::Table(entries) = &node.value else {
-            return problems.add(node.origin, mismatch(node, path, "a table"));
+            return problems.add(node.origin, path, mismatch(node, path, "a table"));
         };
         let mut kinds = Vec::new();
         for choice in choices {
-            kinds.extend(choice.pointer("/properties/kind/const").and_then(Json::as_str));
+            kinds.extend(choice.pointer(TAG_WORD).and_then(Json::as_str));
         }
         let path_of_tag = path.key(TAG);
         let Some(tag) = entries.get(TAG) else {
             let message = format!("missing key `{path_of_tag}`: expected one of {}", kinds.join(", "));
-            return problems.add(node.origin, message);
+            return problems.add(node.origin, path, message);
         };
         let before = problems.count();
         self.word(tag, &path_of_tag, &kinds, problems);
@@ -122,18 +121,14 @@ impl<'s> Walk<'s> {
         if problems.count() > before {
             return;
         }
-        for choice in choices {
-            let Some(choice) = choice.as_object() else { continue };
-            let named = choice.get("properties").and_then(|properties| properties.get(TAG)?.get("const"));
-            if named.is_some_and(|named| named == kind) {
-                self.table(Table { origin: node.origin, entries, kind: Some(kind) }, path, choice, problems);
-            }
+        if let Some(choice) = choice_of(choices, kind) {
+            self.table(Table { origin: node.origin, entries, kind: Some(kind) }, path, choice, problems);
         }
     }
 
     /// What a value of `schema` looks like, for people.
     fn expected(&self, schema: &'s Json) -> String {
-        let Some(schema) = self.resolve(schema) else { return "a value".to_owned() };
+        let Some(schema) = resolve(self.root, schema) else { return "a value".to_owned() };
         match schema.get("oneOf").and_then(Json::as_array) {
             Some(choices) => match words(choices) {
                 Some(words) => format!("one of {}", words.join(", ")),
@@ -152,12 +147,27 @@ struct Table<'a> {
     kind: Option<&'a str>,
 }
 
+/// The schema itself, or the definition in `root` that it refers to. `None`: everything is allowed.
+pub(super) fn resolve<'s>(root: &'s Json, schema: &'s Json) -> Option<&'s Map<String, Json>> {
+    let mut schema = schema.as_object()?;
+    while let Some(reference) = schema.get("$ref").and_then(Json::as_str) {
+        schema = root.pointer(reference.strip_prefix('#')?)?.as_object()?;
+    }
+    Some(schema)
+}
+
+/// The table among `choices` whose tag is `kind`.
+pub(super) fn choice_of<'s>(choices: &'s [Json], kind: &str) -> Option<&'s Map<String, Json>> {
+    let fits = |choice: &&Json| choice.pointer(TAG_WORD).and_then(Json::as_str) == Some(kind);
+    choices.iter().find(fits).and_then(Json::as_object)
+}
+
 /// The words of a closed list; `None` where the choices are tables.
-fn words(choices: &[Json]) -> Option<Vec<&str>> {
+pub(super) fn words(choices: &[Json]) -> Option<Vec<&str>> {
     choices.iter().map(|choice| choice.get("const").and_then(Json::as_str)).collect()
 }
 
-fn allows(schema: &Map<String, Json>, kind: &str) -> bool {
+pub(super) fn allows(schema: &Map<String, Json>, kind: &str) -> bool {
     match schema.get("type") {
         Some(Json::String(only)) => only == kind,
         Some(Json::Array(several)) => several.iter().any(|word| word == kind),
@@ -185,17 +195,27 @@ fn kinds(schema: &Map<String, Json>) -> String {
 }
 
 fn range(number: f64, origin: Origin, path: &KeyPath, schema: &Map<String, Json>, problems: &mut Problems) {
-    let minimum = schema.get("minimum").and_then(Json::as_f64);
-    let maximum = schema.get("maximum").and_then(Json::as_f64);
-    if minimum.is_some_and(|minimum| number < minimum) || maximum.is_some_and(|maximum| number > maximum) {
-        let limits = match (minimum, maximum) {
-            (Some(minimum), Some(maximum)) => format!("{minimum} to {maximum}"),
-            (Some(minimum), None) => format!("at least {minimum}"),
-            (None, Some(maximum)) => format!("at most {maximum}"),
-            (None, None) => return,
-        };
-        problems.add(origin, format!("`{path}` is {number}: expected {limits}"));
+    if in_range(number, schema) {
+        return;
     }
+    let limits = match limits(schema) {
+        (Some(minimum), Some(maximum)) => format!("{minimum} to {maximum}"),
+        (Some(minimum), None) => format!("at least {minimum}"),
+        (None, Some(maximum)) => format!("at most {maximum}"),
+        (None, None) => return,
+    };
+    problems.add(origin, path, format!("`{path}` is {number}: expected {limits}"));
+}
+
+/// Whether `number` is within the schema's `minimum` and `maximum`.
+pub(super) fn in_range(number: f64, schema: &Map<String, Json>) -> bool {
+    let (minimum, maximum) = limits(schema);
+    minimum.is_none_or(|minimum| number >= minimum) && maximum.is_none_or(|maximum| number <= maximum)
+}
+
+fn limits(schema: &Map<String, Json>) -> (Option<f64>, Option<f64>) {
+    let limit = |word: &str| schema.get(word).and_then(Json::as_f64);
+    (limit("minimum"), limit("maximum"))
 }
 
 fn mismatch(node: &Node, path: &KeyPath, expected: &str) -> String {

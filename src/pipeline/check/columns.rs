@@ -109,23 +109,20 @@ impl Checker<'_> {
         if kind == raw::ColumnType::Decimal {
             return self.decimal(path, column.precision, column.scale);
         }
-        let mut good = true;
         for (key, given) in [("precision", column.precision.is_some()), ("scale", column.scale.is_some())] {
             if given {
                 self.wrong(&path.key(key), "has a meaning only with `type = \"decimal\"`");
-                good = false;
             }
         }
-        let kind = match kind {
-            raw::ColumnType::Text => ColumnKind::Text,
-            raw::ColumnType::Int => ColumnKind::Int,
-            raw::ColumnType::Micros => ColumnKind::Micros,
-            raw::ColumnType::Float => ColumnKind::Float,
-            raw::ColumnType::Bool => ColumnKind::Bool,
-            raw::ColumnType::Timestamp => ColumnKind::Timestamp,
-            raw::ColumnType::Decimal => return None,
-        };
-        good.then_some(kind)
+        match kind {
+            raw::ColumnType::Text => Some(ColumnKind::Text),
+            raw::ColumnType::Int => Some(ColumnKind::Int),
+            raw::ColumnType::Micros => Some(ColumnKind::Micros),
+            raw::ColumnType::Float => Some(ColumnKind::Float),
+            raw::ColumnType::Bool => Some(ColumnKind::Bool),
+            raw::ColumnType::Timestamp => Some(ColumnKind::Timestamp),
+            raw::ColumnType::Decimal => None,
+        }
     }
 
     fn decimal(&mut self, path: &KeyPath, precision: Option<u8>, scale: Option<u8>) -> Option<ColumnKind> {

@@ -112,6 +112,9 @@ impl Checker<'_> {
     fn json_texts(&mut self, path: &KeyPath, value: &Json, join: raw::Join, used: &mut Vec<Placeholder>) {
         match value {
             Json::String(text) => {
+                if path.segments().last().is_some_and(|key| names_a_secret(key)) {
+                    self.wrong(path, "usually holds a secret: expected it in `[auth]`, as env:NAME or file:PATH");
+                }
                 let found = self.placeholders(path, text, &ALL);
                 if join == raw::Join::Repeat && found.iter().any(is_list) {
                     self.wrong(path, "cannot be repeated in a JSON body: expected `join = \"array\"` or \"comma\"");

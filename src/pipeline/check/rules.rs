@@ -118,16 +118,13 @@ impl Checker<'_> {
         let per = self.duration(&path.key("per"), &quota.per);
         if per.is_some_and(|per| per < Duration::from_secs(1) || per > DAY) {
             self.wrong(&path.key("per"), format!("is {}: expected 1s to 1d", shown(&quota.per)));
-            return None;
         }
         if quota.burst > quota.requests {
             let message = format!("is {}: expected at most `requests`, {}", quota.burst, quota.requests);
             self.wrong(&path.key("burst"), message);
-            return None;
         }
         if quota.safety <= 0.0 {
             self.wrong(&path.key("safety"), format!("is {}: expected a share above 0 and up to 1", quota.safety));
-            return None;
         }
         let scope = match quota.scope {
             raw::Scope::App => Scope::App,

@@ -11,7 +11,7 @@ impl Checker<'_> {
     pub(super) fn accounts(&mut self, accounts: &raw::Accounts) -> Option<Accounts> {
         let path = KeyPath::root().key("accounts");
         if let Some(list) = &accounts.list {
-            self.only_a_list(&path, accounts)?;
+            self.only_a_list(&path, accounts);
             return self.listed_accounts(&path.key("list"), list).map(Accounts::List);
         }
         let Some(request_path) = &accounts.path else {
@@ -30,13 +30,13 @@ impl Checker<'_> {
         if accounts.time_zone.is_none() && accounts.time_zone_default.is_none() {
             let message = format!("`{path}` gives no time zone: expected `time_zone` or `time_zone_default`");
             self.report(&path, message);
-            return None;
         }
         let parts = ListingParts {
             path: request_path,
             query: &accounts.query,
-            records: records?,
-            id: id?,
+            // Any place will do where the key is missing: that is reported already.
+            records: records.unwrap_or("records"),
+            id: id.unwrap_or("id"),
             name: &accounts.name,
             pagination: accounts.pagination.as_ref().unwrap_or(&raw::Pagination::None),
             placeholders: &[Placeholder::PageSize],
@@ -47,7 +47,7 @@ impl Checker<'_> {
     }
 
     /// Reports the keys of an endpoint beside `list`.
-    fn only_a_list(&mut self, path: &KeyPath, accounts: &raw::Accounts) -> Option<()> {
+    fn only_a_list(&mut self, path: &KeyPath, accounts: &raw::Accounts) {
         let others = [
             ("path", accounts.path.is_some()),
             ("query", !accounts.query.is_empty()),
@@ -59,13 +59,11 @@ impl Checker<'_> {
             ("currency", accounts.currency.is_some()),
             ("pagination", accounts.pagination.is_some()),
         ];
-        let before = self.problems.count();
         for (key, given) in others {
             if given {
                 self.wrong(&path.key(key), "cannot stand beside `accounts.list`: it belongs to an endpoint");
             }
         }
-        (self.problems.count() == before).then_some(())
     }
 
     fn listed_accounts(&mut self, path: &KeyPath, list: &[raw::Listed]) -> Option<Vec<Account>> {
@@ -186,22 +184,22 @@ impl Checker<'_> {
         Some(Records { path: place, absent_is_empty: records.absent_is_empty, nulls: records.nulls.clone() })
     }
 
-    pub(super) fn hour(&mut self, hour: &raw::Hour) -> Option<HourSource> {
+    pub(super) fn hour(&mut self, hour: &raw::HourSource) -> Option<HourSource> {
         let path = KeyPath::root().key("hour");
         match hour {
-            raw::Hour::Instant { from, zone, repeated } => {
+            raw::HourSource::Instant { from, zone, repeated } => {
                 let from = self.place(&path.key("from"), from);
                 let zone = self.zone_rule(&path.key("zone"), zone);
                 Some(HourSource::Instant { from: from?, zone: zone?, repeated: repeated_hour(*repeated) })
             }
-            raw::Hour::DateHour { date, hour, zone, repeated } => {
+            raw::HourSource::DateHour { date, hour, zone, repeated } => {
                 let date = self.place(&path.key("date"), date);
                 let hour = self.place(&path.key("hour"), hour);
                 let zone = self.zone_rule(&path.key("zone"), zone);
                 let repeated = repeated_hour(*repeated);
                 Some(HourSource::DateHour { date: date?, hour: hour?, zone: zone?, repeated })
             }
-            raw::Hour::DateRange { date, range, zone, repeated } => {
+            raw::HourSource::DateRange { date, range, zone, repeated } => {
                 let date = self.place(&path.key("date"), date);
                 let range = self.place(&path.key("range"), range);
                 let zone = self.zone_rule(&path.key("zone"), zone);

@@ -1,7 +1,7 @@
 //! Placeholders in the texts of requests.
 
 use super::super::Placeholder;
-use super::super::problem::{KeyPath, did_you_mean, shown};
+use super::super::problem::{KeyPath, expected_one_of, shown};
 use super::Checker;
 
 impl Checker<'_> {
@@ -40,16 +40,16 @@ impl Checker<'_> {
         let mut words = Vec::new();
         for (placeholder, name) in Placeholder::ALL {
             if allowed.contains(&placeholder) {
-                words.push(name);
+                words.push(format!("{{{name}}}"));
             }
         }
-        let listed: Vec<String> = words.iter().map(|name| format!("{{{name}}}")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let found = format!("{{{word}}}");
         let problem = match known {
-            Some(_) => format!("holds {{{word}}}, which cannot stand here"),
-            None => format!("holds the unknown placeholder {}", shown(&format!("{{{word}}}"))),
+            Some(_) => format!("holds {found}, which cannot stand here"),
+            None => format!("holds the unknown placeholder {found}"),
         };
-        let expected = if listed.is_empty() { "none".to_owned() } else { format!("one of {}", listed.join(", ")) };
-        self.wrong(path, format!("{problem}: expected {expected}{}", did_you_mean(word, &words)));
+        self.wrong(path, format!("{problem}: {}", expected_one_of(&found, &words)));
         None
     }
 }

@@ -297,7 +297,7 @@ pub(crate) struct Records {
 /// How a row's hour is made.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Hour {
+pub(crate) enum HourSource {
     /// A moment: with an offset, or unix seconds or milliseconds, or without an offset on `zone`'s clock.
     Instant {
         /// Where it is.
