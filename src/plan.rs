@@ -82,7 +82,7 @@ pub fn grid_zone(pipeline: &Pipeline, account: &Account) -> Tz {
 /// Plans `ask` for `subjects` at `now`.
 pub fn plan(pipeline: &Pipeline, subjects: &[Subject<'_>], ask: Ask, now: Instant) -> Plan {
     let mut grids: HashMap<(Tz, Tz, Instant, Instant), Vec<Hour>> = HashMap::new();
-    let mut wanted: BTreeMap<Window, Vec<Wanted<'_>>> = BTreeMap::new();
+    let mut wanted: BTreeMap<(Window, Option<&str>), Vec<Wanted<'_>>> = BTreeMap::new();
     let mut result = Plan::default();
     for subject in subjects {
         let Some(reach) = reach(&pipeline.window, subject, ask, now) else { continue };
@@ -105,10 +105,15 @@ pub fn plan(pipeline: &Pipeline, subjects: &[Subject<'_>], ask: Ask, now: Instan
         }
         for piece in pieces.into_values() {
             let Some(window) = Window::new(piece.from, piece.to) else { continue };
-            wanted.entry(window).or_default().push(Wanted { account: subject.account, confirmed: piece.confirmed });
+            // Times on the account's clock are written once per request: its accounts must read the same clock.
+            let clock = (pipeline.request.time.zone == ZoneRule::Account).then(|| subject.account.time_zone.name());
+            wanted
+                .entry((window, clock))
+                .or_default()
+                .push(Wanted { account: subject.account, confirmed: piece.confirmed });
         }
     }
-    for (window, accounts) in wanted.into_iter().rev() {
+    for ((window, _), accounts) in wanted.into_iter().rev() {
         for batch in accounts.chunks(pipeline.request.accounts_per_request.max(1)) {
             result.units.push(unit(pipeline, batch, window, ask.lane()));
         }

@@ -37,6 +37,7 @@ use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};
 use crate::pipeline::{LakeLayout, Missing, PartitionBy};
 use crate::time::{Instant, Window};
+use crate::unit::Account;
 use crate::unit::UnitKey;
 use file::PartitionFile;
 use layout::RECORD;

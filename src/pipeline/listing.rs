@@ -1,0 +1,142 @@
+//! Places in a body, and lists that change slowly: accounts and campaigns.
+
+use std::fmt;
+
+use super::{Pagination, Records};
+use crate::unit::Account;
+
+/// A place in a JSON body: keys joined by dots, `*` for every element of an array (or every value of an object).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct JsonPath(pub Vec<Step>);
+
+/// One step of a [`JsonPath`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// An object's key.
+    Key(String),
+    /// Every element.
+    Each,
+}
+
+impl JsonPath {
+    /// Reads `a.b.*.c`. `None` where a step is empty. The empty text is the body itself.
+    pub fn parse(text: &str) -> Option<JsonPath> {
+        if text.is_empty() {
+            return Some(JsonPath::default());
+        }
+        let step = |word: &str| match word {
+            "" => None,
+            "*" => Some(Step::Each),
+            key => Some(Step::Key(key.to_owned())),
+        };
+        text.split('.').map(step).collect::<Option<Vec<Step>>>().map(JsonPath)
+    }
+
+    /// Whether a step stands for many places.
+    pub fn has_each(&self) -> bool {
+        self.0.contains(&Step::Each)
+    }
+
+    /// Every value at this place of a small document (rows are read without building one).
+    pub fn values_in<'v>(&self, value: &'v serde_json::Value) -> Vec<&'v serde_json::Value> {
+        let mut found = vec![value];
+        for step in &self.0 {
+            let mut deeper = Vec::new();
+            for value in found {
+                match (step, value) {
+                    (Step::Key(key), _) => deeper.extend(value.get(key.as_str())),
+                    (Step::Each, serde_json::Value::Array(items)) => deeper.extend(items),
+                    (Step::Each, serde_json::Value::Object(fields)) => deeper.extend(fields.values()),
+                    (Step::Each, _) => {}
+                }
+            }
+            found = deeper;
+        }
+        found
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, step) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            match step {
+                Step::Key(key) => f.write_str(key)?,
+                Step::Each => f.write_str("*")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How accounts come.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a pipeline has one, and it is never moved in a loop")]
+pub enum Accounts {
+    /// They are written in the file.
+    List(Vec<Account>),
+    /// The platform lists them.
+    Endpoint {
+        /// The request and its pages.
+        list: Listing,
+        /// Where an item's time zone is (an IANA name); `None`: every account is in `time_zone_default`.
+        time_zone: Option<JsonPath>,
+        /// The zone of accounts for which the platform gives none.
+        time_zone_default: Option<chrono_tz::Tz>,
+        /// Where an item's currency is.
+        currency: Option<JsonPath>,
+    },
+}
+
+/// How an account's campaigns come.
+#[derive(Debug, Clone)]
+pub struct CampaignList {
+    /// The request and its pages; its path may hold `{account}`.
+    pub list: Listing,
+}
+
+/// A paginated list of things that change slowly: cached by ETag and `Cache-Control`.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Appended to the base URL; may hold `{account}` where the list is an account's.
+    pub path: String,
+    /// Query parameters.
+    pub query: Parameters,
+    /// How its pages follow each other.
+    pub pagination: Pagination,
+    /// Where the items are.
+    pub records: Records,
+    /// Where an item's id is.
+    pub id: JsonPath,
+    /// Where an item's name is.
+    pub name: Option<JsonPath>,
+}
+
+/// Query or form parameters in the file's order. A name may come several times: some platforms take lists so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The names, those that come several times as often.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    /// The values.
+    pub fn values(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(_, value)| value)
+    }
+}
+
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Parameters {
+        Parameters(pairs.into_iter().collect())
+    }
+}
