@@ -60,21 +60,142 @@ impl PageCursor {
     /// The first page.
     pub fn first(pagination: &Pagination) -> PageCursor {
         let at = match &pagination.kind {
-            PaginationKind::PageNumber { param, .. } => {
-                let PageAt::Number { number, .. } = &self.at.at else { return Ok(Next::End) };
-                let more = facts.total.map_or(self.is_full(facts), |pages| (page as u64) < pages);
-                more.then(|| PageAt::Number { param: param.clone(), number: number + 1 })
-            }
-            PaginationKind::Offset { param, .. } => {
-                let PageAt::Number { number, .. } = &self.at.at else { return Ok(Next::End) };
-                // By what came and not by what was asked for: some platforms give smaller pages than that.
-                let step = if facts.records == 0 { self.pagination.page_size.max(1) } else { facts.records };
-                let offset = number + step as u64;
-                let more = facts.total.map_or(self.is_full(facts), |total| offset < total);
-                more.then(|| PageAt::Number { param: param.clone(), number: offset })
-            }
+            PaginationKind::PageNumber { param, first, .. } => PageAt::Number { param: param.clone(), number: *first },
+            PaginationKind::Offset { param, .. } => PageAt::Number { param: param.clone(), number: 0 },
+            PaginationKind::None
+            | PaginationKind::Cursor { .. }
+            | PaginationKind::NextLink { .. }
+            | PaginationKind::LinkHeader => PageAt::Start,
         };
-        let Some(at) = at else { return Ok(Next::End) };
+        let size = pagination.page_size_param.clone().map(|param| (param, pagination.page_size));
+        PageCursor { number: 1, at, size }
+    }
+}
+
+/// What follows a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Another page.
+    Page(PageCursor),
+    /// Nothing: all has been read.
+    End,
+}
+
+/// Why the platform's paging cannot be followed. No text holds a token or a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PagingError {
+    /// A token or link that was handed out before: a cycle.
+    SeenToken {
+        /// The page that hands it out.
+        page: usize,
+    },
+    /// A page with the rows of an earlier one.
+    Repeats {
+        /// The page.
+        page: usize,
+        /// The earlier one.
+        of: usize,
+    },
+    /// Too many empty pages in a row.
+    OnlyEmpty {
+        /// The last of them.
+        page: usize,
+    },
+    /// More pages than the pipeline allows.
+    TooMany {
+        /// The pipeline's `max_pages`.
+        max: usize,
+    },
+    /// A link that is no URL.
+    NotALink {
+        /// The page that holds it.
+        page: usize,
+    },
+    /// A link to somewhere the pipeline does not name.
+    Foreign {
+        /// The page that holds it.
+        page: usize,
+        /// Scheme, host and port of the link.
+        origin: String,
+    },
+}
+
+impl fmt::Display for PagingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PagingError::SeenToken { page } => {
+                write!(f, "page {page} leads back to a page that was read before: the platform's paging is a circle")
+            }
+            PagingError::Repeats { page, of } => {
+                write!(f, "page {page} repeats page {of}: the platform's paging is a circle")
+            }
+            PagingError::OnlyEmpty { page } => {
+                write!(f, "the {MAX_EMPTY} pages up to page {page} are empty and yet lead on")
+            }
+            PagingError::TooMany { max } => {
+                write!(f, "there are more than {max} pages (`max_pages`): ask for shorter windows or raise it")
+            }
+            PagingError::NotALink { page } => write!(f, "the next link of page {page} is not a URL"),
+            PagingError::Foreign { page, origin } => write!(
+                f,
+                "the next link of page {page} leads to `{origin}`, which the pipeline does not name, and was not \
+                 followed (add the host to `api.hosts` if it is the platform's)"
+            ),
+        }
+    }
+}
+
+/// Whether the pipeline names the place of `url`: the base URL's scheme, host and port, or a host of `api.hosts` (with
+/// or without a port) by the base URL's scheme or https. Credentials go nowhere else.
+pub fn named_by(api: &Api, url: &Url) -> bool {
+    if !url.username().is_empty() || url.password().is_some() {
+        return false;
+    }
+    if url.origin() == api.base_url.origin() {
+        return true;
+    }
+    let Some(host) = url.host_str() else { return false };
+    let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+    let listed = api.hosts.iter().any(|named| {
+        named.eq_ignore_ascii_case(&with_port) || (named.eq_ignore_ascii_case(host) && url.port().is_none())
+    });
+    listed && (url.scheme() == "https" || url.scheme() == api.base_url.scheme())
+}
+
+/// Follows the pages of one list or one unit.
+#[derive(Debug)]
+pub struct Pager<'a> {
+    api: &'a Api,
+    pagination: &'a Pagination,
+    at: PageCursor,
+    /// Hashes of tokens and links that were handed out: 8 bytes a page, at most `max_pages`.
+    tokens: HashSet<u64>,
+    /// Fingerprints of the pages that held rows, and their numbers.
+    pages: HashMap<u64, usize>,
+    empty: usize,
+}
+
+impl<'a> Pager<'a> {
+    /// Stands before the first page.
+    pub fn new(api: &'a Api, pagination: &'a Pagination) -> Pager<'a> {
+        let at = PageCursor::first(pagination);
+        Pager { api, pagination, at, tokens: HashSet::new(), pages: HashMap::new(), empty: 0 }
+    }
+
+    /// The page to ask for.
+    pub fn at(&self) -> &PageCursor {
+        &self.at
+    }
+
+    /// Takes in what the page brought and names what follows. `asked` is the URL that the page came from (relative links
+    /// are resolved against it), `link` the answer's `Link` header.
+    ///
+    /// # Errors
+    /// [`PagingError`], after which nothing of the read pages may be used.
+    pub fn next(&mut self, facts: &PageFacts, asked: &Url, link: Option<&str>) -> Result<Next, PagingError> {
+        let page = self.at.number;
+        self.empty = if facts.records == 0 { self.empty + 1 } else { 0 };
+        let Some(at) = self.following(facts, asked, link)? else { return Ok(Next::End) };
         if self.empty >= MAX_EMPTY {
             return Err(PagingError::OnlyEmpty { page });
         }
@@ -83,6 +204,53 @@ impl PageCursor {
         }
         self.at = PageCursor { number: page + 1, at, size: self.at.size.clone() };
         Ok(Next::Page(self.at.clone()))
+    }
+
+    fn following(
+        &mut self,
+        facts: &PageFacts,
+        asked: &Url,
+        link: Option<&str>,
+    ) -> Result<Option<PageAt>, PagingError> {
+        let pagination = self.pagination;
+        let repeated = self.repeated(facts);
+        match &pagination.kind {
+            PaginationKind::None => Ok(None),
+            PaginationKind::Cursor { param, .. } => {
+                self.refuse(repeated)?;
+                let Some(token) = facts.next.as_deref().filter(|token| !token.is_empty()) else { return Ok(None) };
+                self.remember(token)?;
+                Ok(Some(PageAt::Token { param: param.clone(), token: token.to_owned() }))
+            }
+            PaginationKind::NextLink { .. } => {
+                self.refuse(repeated)?;
+                self.follow(facts.next.as_deref(), asked)
+            }
+            PaginationKind::LinkHeader => {
+                self.refuse(repeated)?;
+                self.follow(link.and_then(next_of_header), asked)
+            }
+            // A number beyond the last page is clamped by some platforms: the last page comes again, which is the end.
+            PaginationKind::PageNumber { .. } | PaginationKind::Offset { .. } if repeated.is_some() => Ok(None),
+            PaginationKind::PageNumber { param, .. } => {
+                let more = facts.total.map_or(self.is_full(facts), |pages| (self.at.number as u64) < pages);
+                Ok(self.number(more, param, 1))
+            }
+            PaginationKind::Offset { param, .. } => {
+                // By what came and not by what was asked for: some platforms give smaller pages than that.
+                let step = if facts.records == 0 { pagination.page_size.max(1) } else { facts.records } as u64;
+                let more = facts.total.map_or(self.is_full(facts), |total| self.offset() + step < total);
+                Ok(self.number(more, param, step))
+            }
+        }
+    }
+
+    fn offset(&self) -> u64 {
+        if let PageAt::Number { number, .. } = self.at.at { number } else { 0 }
+    }
+
+    fn number(&self, more: bool, param: &str, step: u64) -> Option<PageAt> {
+        more.then(|| PageAt::Number { param: param.to_owned(), number: self.offset() + step })
     }
 
     /// The number of the earlier page with the same rows.
@@ -97,6 +265,13 @@ impl PageCursor {
         }
     }
 
+    fn refuse(&self, repeated: Option<usize>) -> Result<(), PagingError> {
+        match repeated {
+            Some(of) => Err(PagingError::Repeats { page: self.at.number, of }),
+            None => Ok(()),
+        }
+    }
+
     fn remember(&mut self, token: &str) -> Result<(), PagingError> {
         if self.tokens.insert(xxh3_64(token.as_bytes())) {
             Ok(())
@@ -105,16 +280,8 @@ impl PageCursor {
         }
     }
 
-    fn follow(
-        &mut self,
-        link: Option<&str>,
-        asked: &Url,
-        repeated: Option<usize>,
-    ) -> Result<Option<PageAt>, PagingError> {
+    fn follow(&mut self, link: Option<&str>, asked: &Url) -> Result<Option<PageAt>, PagingError> {
         let page = self.at.number;
-        if let Some(of) = repeated {
-            return Err(PagingError::Repeats { page, of });
-        }
         let Some(link) = link.map(str::trim).filter(|link| !link.is_empty()) else { return Ok(None) };
         let mut url = asked.join(link).map_err(|_| PagingError::NotALink { page })?;
         url.set_fragment(None);

@@ -505,4 +505,4 @@ fn encode_segment(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
