@@ -181,9 +181,11 @@ fn redirect(headers: &HeaderMap) -> String {
 
 /// The message at the places where platforms put it.
 fn message(document: &Value) -> Option<String> {
-    let places = ["/error/message", "/message", "/error_description", "/errors/0/message", "/0/error/message", "/error"];
+    let places =
+        ["/error/message", "/message", "/error_description", "/errors/0/message", "/0/error/message", "/error"];
     let found = places.iter().find_map(|place| document.pointer(place)?.as_str())?;
-    let words: Vec<&str> = found.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        found.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
 

@@ -206,12 +206,7 @@ impl<'a> Pager<'a> {
         Ok(Next::Page(self.at.clone()))
     }
 
-    fn following(
-        &mut self,
-        facts: &PageFacts,
-        asked: &Url,
-        link: Option<&str>,
-    ) -> Result<Option<PageAt>, PagingError> {
+    fn following(&mut self, facts: &PageFacts, asked: &Url, link: Option<&str>) -> Result<Option<PageAt>, PagingError> {
         let pagination = self.pagination;
         let repeated = self.repeated(facts);
         match &pagination.kind {

@@ -14,7 +14,8 @@ use url::form_urlencoded;
 use crate::error::{Error, Result};
 use crate::page::{PageAt, PageCursor};
 use crate::pipeline::{
-    Api, Body, HeaderText, Join, Listing, Method, Pipeline, Placeholder, RequestTemplate, TimeFormat, TimeText, ZoneRule,
+    Api, Body, HeaderText, Join, Listing, Method, Pipeline, Placeholder, RequestTemplate, TimeFormat, TimeText,
+    ZoneRule,
 };
 use crate::time::{Instant, Window, date_at, local};
 use crate::unit::Account;
@@ -483,9 +484,7 @@ fn zone_of(rule: ZoneRule, account_zone: Tz) -> Tz {
 fn moment_text(moment: Instant, format: TimeFormat, zone: Tz) -> String {
     match format {
         TimeFormat::Date => date_at(moment, zone).to_string(),
-        TimeFormat::Rfc3339 => {
-            zone.from_utc_datetime(&moment.naive_utc()).to_rfc3339_opts(SecondsFormat::Secs, true)
-        }
+        TimeFormat::Rfc3339 => zone.from_utc_datetime(&moment.naive_utc()).to_rfc3339_opts(SecondsFormat::Secs, true),
         TimeFormat::Naive => local(moment, zone).format("%Y-%m-%dT%H:%M:%S").to_string(),
         TimeFormat::UnixSeconds => moment.timestamp().to_string(),
         TimeFormat::UnixMilliseconds => moment.timestamp_millis().to_string(),

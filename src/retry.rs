@@ -57,7 +57,9 @@ pub fn decide(policy: &Retry, tries: Tries, verdict: &Verdict, jitter: f64) -> D
         Verdict::Retry { .. } if tries.failures < policy.attempts => {
             Decision::Wait(bound(policy, tries.failures).mul_f64(jitter))
         }
-        Verdict::Throttled { wait: Some(wait), .. } if *wait > policy.max_wait => Decision::ComeBack((*wait).min(LONGEST)),
+        Verdict::Throttled { wait: Some(wait), .. } if *wait > policy.max_wait => {
+            Decision::ComeBack((*wait).min(LONGEST))
+        }
         Verdict::Throttled { wait, .. } if tries.refusals < policy.attempts.saturating_mul(REFUSALS_PER_FAILURE) => {
             match wait {
                 Some(wait) if !wait.is_zero() => Decision::Wait(*wait + wait.mul_f64(jitter * 0.1)),

@@ -148,7 +148,10 @@ fn messages_are_short_and_hold_no_secret() {
         panic!("a failure");
     };
     assert_eq!(why.chars().count(), MAX_MESSAGE);
-    assert!(why.ends_with("[secr…") && !why.contains("hun"), "{why}");
+    assert!(why.ends_with("[sec…") && !why.contains("hun"), "{why}");
     let location = [("location", "https://elsewhere.test/x?token=hunter2")];
-    assert_eq!(judge(302, &location, ""), fail("HTTP 302: a redirect to elsewhere.test, and redirects are not followed"));
+    assert_eq!(
+        judge(302, &location, ""),
+        fail("HTTP 302: a redirect to elsewhere.test, and redirects are not followed")
+    );
 }

@@ -168,8 +168,10 @@ fn zone_of(item: &Item, path: Option<&JsonPath>, default: Option<Tz>) -> Result<
                 .hint("set `accounts.time_zone_default` and leave `accounts.time_zone` out if the platform names none")
         }),
         (None, Some(default)) => Ok(default),
-        (None, None) => Err(Error::platform(format!("account `{}` has no time zone", item.id))
-            .hint("set `accounts.time_zone_default`")),
+        (None, None) => {
+            Err(Error::platform(format!("account `{}` has no time zone", item.id))
+                .hint("set `accounts.time_zone_default`"))
+        }
     }
 }
 

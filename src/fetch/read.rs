@@ -106,14 +106,13 @@ impl Fetch {
                 return Err(Halt::Stopped.into());
             }
             let page = pager.at();
-            let request = metrics_request(&self.pipeline, &unit.accounts, unit.window, campaigns, page)
-                .map_err(Halt::from)?;
+            let request =
+                metrics_request(&self.pipeline, &unit.accounts, unit.window, campaigns, page).map_err(Halt::from)?;
             let first = page.number == 1;
             let asking = Asking { request: &request, accounts: &accounts, known: None, stop };
             let rows = &mut gathered.rows;
-            let answered = self.ask(&asking, sent, |response| {
-                self.decoder.page(&response.body, context, rows).map_err(unread)
-            });
+            let answered =
+                self.ask(&asking, sent, |response| self.decoder.page(&response.body, context, rows).map_err(unread));
             let (facts, link) = match answered.await {
                 Ok(Answered::Read(facts, response)) => (facts, response.link()),
                 Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),

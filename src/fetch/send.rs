@@ -235,9 +235,10 @@ impl Fetch {
 
 fn reason(verdict: Verdict) -> String {
     match verdict {
-        Verdict::Retry { why } | Verdict::Throttled { why, .. } | Verdict::Unauthorized { why } | Verdict::Fail { why } => {
-            why
-        }
+        Verdict::Retry { why }
+        | Verdict::Throttled { why, .. }
+        | Verdict::Unauthorized { why }
+        | Verdict::Fail { why } => why,
         // These two are answers and do not come here.
         Verdict::Ok | Verdict::NotModified => String::new(),
     }

@@ -174,7 +174,10 @@ fn links_are_resolved_and_stay_at_home() {
 fn a_link_header_names_the_next_page() {
     let next = |header| next_of_header(header);
     assert_eq!(next(r#"<https://a/?p=2>; rel="next", <https://a/?p=9>; rel="last""#), Some("https://a/?p=2"));
-    assert_eq!(next(r#"<https://a/?p=1>; rel="prev", <https://a/?q=1,2>; title="a, b"; REL=Next"#), Some("https://a/?q=1,2"));
+    assert_eq!(
+        next(r#"<https://a/?p=1>; rel="prev", <https://a/?q=1,2>; title="a, b"; REL=Next"#),
+        Some("https://a/?q=1,2")
+    );
     assert_eq!(next(r#"<x>; rel="first next""#), Some("x"));
     assert_eq!(next(r#"<https://a/?p=9>; rel="last""#), None);
     assert_eq!(next("nonsense"), None);

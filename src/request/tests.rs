@@ -139,7 +139,11 @@ fn ids_are_joined_as_declared() {
         (Join::Comma, "{accounts}", "rows?ids=1%2C2"),
         (Join::Repeat, "act_{accounts}", "rows?ids=act_1&ids=act_2"),
         (Join::Array, "{accounts}", "rows?ids=%5B%221%22%2C%222%22%5D"),
-        (Join::Array, r#"{"in":{accounts},"x":{y}}"#, "rows?ids=%7B%22in%22%3A%5B%221%22%2C%222%22%5D%2C%22x%22%3A%7By%7D%7D"),
+        (
+            Join::Array,
+            r#"{"in":{accounts},"x":{y}}"#,
+            "rows?ids=%7B%22in%22%3A%5B%221%22%2C%222%22%5D%2C%22x%22%3A%7By%7D%7D",
+        ),
     ];
     for (join, text, expected) in cases {
         pipeline.request.join = join;
@@ -253,7 +257,8 @@ fn times_in_every_notation() {
     ];
     for (format, zone, end_inclusive, from, to) in cases {
         let time = TimeText { format, zone, end_inclusive };
-        let written = (begin_text(berlin_day, time, Tz::Europe__Berlin), end_text(berlin_day, time, Tz::Europe__Berlin));
+        let written =
+            (begin_text(berlin_day, time, Tz::Europe__Berlin), end_text(berlin_day, time, Tz::Europe__Berlin));
         assert_eq!(written, (from.to_owned(), to.to_owned()), "{time:?}");
     }
 }
