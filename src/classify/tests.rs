@@ -3,18 +3,20 @@ use reqwest::header::HeaderName;
 use super::*;
 use crate::request::tests::{at, path};
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+type Pairs<'a> = &'a [(&'static str, &'a str)];
+
+fn headers(pairs: Pairs<'_>) -> HeaderMap {
     let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header")));
     pairs.collect()
 }
 
-fn judge_by(rules: &[ResponseRule], status: u16, pairs: &[(&'static str, &str)], body: &str) -> Verdict {
+fn judge_by(rules: &[ResponseRule], status: u16, pairs: Pairs<'_>, body: &str) -> Verdict {
     let headers = headers(pairs);
     let outcome = Outcome::Answer { status, headers: &headers, body: body.as_bytes() };
     classify(&outcome, rules, &[Secret::new("hunter2")], at("2026-11-20T10:00:00Z"))
 }
 
-fn judge(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Verdict {
+fn judge(status: u16, pairs: Pairs<'_>, body: &str) -> Verdict {
     judge_by(&[], status, pairs, body)
 }
 
@@ -69,7 +71,7 @@ fn broken_connections() {
 #[test]
 fn when_to_come_back() {
     let date = "Fri, 20 Nov 2026 10:00:30 GMT";
-    let cases: [(&[(&'static str, &str)], Option<Duration>); 10] = [
+    let cases: [(Pairs<'_>, Option<Duration>); 10] = [
         (&[], None),
         (&[("retry-after", "30")], Some(Duration::from_secs(30))),
         (&[("retry-after", " 1.5 ")], Some(Duration::from_millis(1500))),
@@ -101,7 +103,7 @@ fn rules_go_first_and_the_first_that_fits_decides() {
         rule(Some(200), Some("error"), None, ResponseAction::Retry),
         rule(Some(401), None, None, ResponseAction::Retry),
     ];
-    let judge = |status, pairs: &[(&'static str, &str)], body| judge_by(&rules, status, pairs, body);
+    let judge = |status, pairs: Pairs<'_>, body| judge_by(&rules, status, pairs, body);
     assert_eq!(judge(404, &[], "{}"), Verdict::Ok);
     assert_eq!(
         judge(400, &[], r#"{"error":{"code":17,"message":"too many calls"}}"#),

@@ -1,14 +1,17 @@
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use indexmap::IndexMap;
 use serde_json::json;
 
+use super::fill::{begin_text, end_text};
 use super::*;
 use crate::page::PageAt;
 use crate::pipeline::{
     Accounts, Align, Auth, Column, ColumnKind, HourSource, Identity, JsonPath, LakeLayout, Missing, Pagination,
     PaginationKind, PartitionBy, Records, RepeatedHour, Retry, WindowRules,
 };
+use crate::time::Instant;
 
 /// A path that is known to be well formed.
 pub(crate) fn path(text: &str) -> JsonPath {
@@ -141,8 +144,8 @@ fn ids_are_joined_as_declared() {
         (Join::Array, "{accounts}", "rows?ids=%5B%221%22%2C%222%22%5D"),
         (
             Join::Array,
-            r#"{"in":{accounts},"x":{y}}"#,
-            "rows?ids=%7B%22in%22%3A%5B%221%22%2C%222%22%5D%2C%22x%22%3A%7By%7D%7D",
+            r#"{"a":{accounts},"x":{y}}"#,
+            "rows?ids=%7B%22a%22%3A%5B%221%22%2C%222%22%5D%2C%22x%22%3A%7By%7D%7D",
         ),
     ];
     for (join, text, expected) in cases {

@@ -99,3 +99,22 @@ async fn a_host_without_a_name_and_a_port_without_a_listener() {
     assert!(error.to_string().contains("no-such-host.invalid:80"), "{error}");
     assert!(!error.to_string().contains("2026"), "no query in {error}");
 }
+
+#[tokio::test]
+async fn a_server_without_tls_where_tls_is_expected() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("https://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 no\r\n\r\n").await;
+        }
+    });
+    let client = match Client::new(&pipeline(&base).api, &Auth::None) {
+        Ok(client) => client,
+        // A machine without certificates cannot speak TLS at all, and says what to do.
+        Err(error) => return assert!(error.report().contains("ca-certificates"), "{}", error.report()),
+    };
+    let error = client.send(&request(&base), None).await.expect_err("no TLS");
+    assert_eq!(error.kind, TransportKind::Tls, "{error}");
+    assert!(error.to_string().starts_with(&format!("no secure connection to {}", &base[8..])), "{error}");
+}
