@@ -202,9 +202,9 @@ impl Used {
 
 /// `requests * safety` spread evenly over `per`, with the declared burst.
 ///
-/// A permit is several cells, so that the burst can hold a few more of them, worth [`LATENESS`]: a timer that fires late
-/// then does not shift all later permits. The burst is never less than one permit, so the limiters never find one too
-/// large.
+/// A permit is several cells, so that the burst can hold a few more of them, worth [`LATENESS`]: a timer that fires
+/// late then does not shift all later permits. The burst is never less than one permit, so the limiters never find one
+/// too large.
 fn pace(quota: &Quota) -> governor::Quota {
     let requests = (f64::from(quota.requests) * quota.safety).max(f64::MIN_POSITIVE);
     let interval = Duration::try_from_secs_f64(quota.per.as_secs_f64() / requests).unwrap_or(Duration::MAX);

@@ -88,7 +88,8 @@ pub(super) struct Asking<'a> {
 }
 
 impl Fetch {
-    /// Sends a request until it is answered well and read, or nothing is to be hoped for. Counts the sendings in `sent`.
+    /// Sends a request until it is answered well and read, or nothing is to be hoped for. Every sending is counted in
+    /// `sent`.
     pub(super) async fn ask<T>(
         &self,
         asking: &Asking<'_>,
