@@ -202,8 +202,8 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// `Retry-After` as a wait: seconds, or a date, measured from the answer's own `Date` so that a wrong clock on this side
-/// does not matter. Negative numbers and past dates are zero.
+/// `Retry-After` as a wait: seconds, or a date, measured from the answer's own `Date` so that a wrong clock here does
+/// not matter. Negative numbers and past dates are zero.
 fn retry_after(headers: &HeaderMap, now: Instant) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<f64>() {

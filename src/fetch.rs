@@ -40,7 +40,7 @@ pub struct Fetch {
     client: Arc<Client>,
     quotas: Arc<Quotas>,
     decoder: Arc<Decoder>,
-    /// Each account's campaigns, listed once per run by whoever needs them first.
+    /// Each account's campaigns, listed once per run by whoever needs them first: some tens of bytes a campaign.
     campaigns: Arc<Mutex<HashMap<String, CampaignCell>>>,
 }
 

@@ -187,8 +187,8 @@ impl<'a> Pager<'a> {
         &self.at
     }
 
-    /// Takes in what the page brought and names what follows. `asked` is the URL that the page came from (relative links
-    /// are resolved against it), `link` the answer's `Link` header.
+    /// Takes in what the page brought and names what follows. `asked` is the URL that the page came from (relative
+    /// links are resolved against it), `link` the answer's `Link` header.
     ///
     /// # Errors
     /// [`PagingError`], after which nothing of the read pages may be used.

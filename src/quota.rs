@@ -24,6 +24,12 @@ type AccountLimiter = RateLimiter<String, DashMapStateStore<String>, MonotonicCl
 
 /// After so many permits the accounts that have been idle for long are forgotten.
 const SWEEP_EVERY: u64 = 1024;
+/// The cells of a limiter that one permit takes.
+const PERMIT: NonZeroU32 = NonZeroU32::new(8).expect("8 is not 0");
+/// How late a timer may fire without a loss of pace.
+const LATENESS: Duration = Duration::from_millis(3);
+/// A cell of a year: a limit of less than a request in eight years is one of none.
+const LONGEST_CELL: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Limits of one pipeline, shared by all its workers.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ pub struct Quotas {
     gate: Mutex<Gate>,
     used: Mutex<Used>,
     declared: Vec<String>,
-    max_wait: Duration,
+    patience: Duration,
 }
 
 /// Closed until a moment after a refusal.
@@ -85,7 +91,8 @@ impl Quotas {
             gate: Mutex::default(),
             used: Mutex::default(),
             declared: quotas.iter().map(declared).collect(),
-            max_wait,
+            // A refusal's wait is lengthened by up to a tenth, which must not turn it into a long one.
+            patience: max_wait.saturating_add(max_wait / 8),
         }
     }
 
@@ -100,7 +107,7 @@ impl Quotas {
             let closings = lock(&self.gate).closings;
             for limiter in &self.by_account {
                 for account in accounts {
-                    while let Err(refused) = limiter.check_key(account) {
+                    while let Ok(Err(refused)) = limiter.check_key_n(account, PERMIT) {
                         sleep_out(&refused).await;
                     }
                 }
@@ -108,7 +115,7 @@ impl Quotas {
             let _turn = self.queue.lock().await;
             if lock(&self.gate).closings == closings {
                 for limiter in &self.by_app {
-                    while let Err(refused) = limiter.check() {
+                    while let Ok(Err(refused)) = limiter.check_n(PERMIT) {
                         sleep_out(&refused).await;
                     }
                 }
@@ -157,7 +164,7 @@ impl Quotas {
 
     async fn gate_open(&self) -> Result<(), Closed> {
         while let Some(closed) = self.closed() {
-            if closed.until > Instant::now() + self.max_wait {
+            if closed.until.saturating_duration_since(Instant::now()) > self.patience {
                 return Err(closed);
             }
             tokio::time::sleep_until(closed.until).await;
@@ -194,13 +201,20 @@ impl Used {
 }
 
 /// `requests * safety` spread evenly over `per`, with the declared burst.
+///
+/// A permit is several cells, so that the burst can hold a few more of them, worth [`LATENESS`]: a timer that fires
+/// late then does not shift all later permits. The burst is never less than one permit, so the limiters never find one
+/// too large.
 fn pace(quota: &Quota) -> governor::Quota {
     let requests = (f64::from(quota.requests) * quota.safety).max(f64::MIN_POSITIVE);
     let interval = Duration::try_from_secs_f64(quota.per.as_secs_f64() / requests).unwrap_or(Duration::MAX);
-    // Ten years between two requests are as good as never, and safe to add to a clock.
-    let interval = interval.clamp(Duration::from_nanos(1), Duration::from_secs(10 * 365 * 24 * 3600));
-    let burst = NonZeroU32::new(quota.burst).unwrap_or(NonZeroU32::MIN);
-    governor::Quota::with_period(interval).unwrap_or(governor::Quota::per_second(NonZeroU32::MIN)).allow_burst(burst)
+    let cell = (interval / PERMIT.get()).clamp(Duration::from_nanos(1), LONGEST_CELL);
+    let late = LATENESS.as_nanos().div_ceil(cell.as_nanos());
+    // The limiters count in 64 bits of nanoseconds.
+    let most = (1u128 << 62) / cell.as_nanos();
+    let cells = u128::from(quota.burst.max(1)) * u128::from(PERMIT.get()) + late;
+    let cells = u32::try_from(cells.min(most)).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+    governor::Quota::with_period(cell).unwrap_or(governor::Quota::per_second(NonZeroU32::MIN)).allow_burst(cells)
 }
 
 async fn sleep_out(refused: &NotUntil<std::time::Instant>) {

@@ -57,7 +57,7 @@ pub fn decide(policy: &Retry, tries: Tries, verdict: &Verdict, jitter: f64) -> D
         Verdict::Retry { .. } if tries.failures < policy.attempts => {
             Decision::Wait(bound(policy, tries.failures).mul_f64(jitter))
         }
-        Verdict::Throttled { wait: Some(wait), .. } if *wait > policy.max_wait => {
+        Verdict::Throttled { wait: Some(wait), .. } if *wait > policy.max_wait.min(LONGEST) => {
             Decision::ComeBack((*wait).min(LONGEST))
         }
         Verdict::Throttled { wait, .. } if tries.refusals < policy.attempts.saturating_mul(REFUSALS_PER_FAILURE) => {

@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
-use indexmap::IndexMap;
+use crate::pipeline::Parameters;
 
 use super::*;
 use crate::pipeline::{
@@ -71,7 +71,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
         request: RequestTemplate {
             method: crate::pipeline::Method::Get,
             path: "/rows".to_owned(),
-            query: IndexMap::new(),
+            query: Parameters::default(),
             body: Body::None,
             accounts_per_request: 1,
             campaigns_per_request: 1,

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::Fetch;
 use crate::classify::{Outcome, Verdict, classify};
 use crate::error::Error;
-use crate::http::client::{Response, TransportError};
+use crate::http::client::Response;
+use crate::http::transport::TransportError;
 use crate::quota::Closed;
 use crate::request::Request;
 use crate::retry::{Decision, Tries, decide};
@@ -87,7 +88,8 @@ pub(super) struct Asking<'a> {
 }
 
 impl Fetch {
-    /// Sends a request until it is answered well and read, or nothing is to be hoped for. Counts every sending in `sent`.
+    /// Sends a request until it is answered well and read, or nothing is to be hoped for. Every sending is counted in
+    /// `sent`.
     pub(super) async fn ask<T>(
         &self,
         asking: &Asking<'_>,

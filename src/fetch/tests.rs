@@ -1,1 +1,98 @@
+use std::path::Path;
+use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+
+use super::*;
+use crate::pipeline::{CampaignList, Listing, PaginationKind, Quota, Records, ResponseAction, ResponseRule, Scope};
+use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
+use crate::secret::SecretSource;
+use crate::telemetry::Count;
+use crate::unit::{Lane, UnitKey};
+
+mod faults;
+mod lists;
+mod paging;
+mod server;
+
+use server::{Reply, Server};
+
+/// Stands in every fixture's credentials, and in no text that is shown.
+const SECRET: &str = "hunter2-token";
+
+/// A pipeline that runs against a scripted server.
+struct Bench {
+    server: Server,
+    pipeline: Pipeline,
+    folder: tempfile::TempDir,
+    clock: Clock,
+}
+
+impl Bench {
+    async fn new(script: Vec<Reply>) -> Bench {
+        let server = Server::start(script).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut pipeline = pipeline(&server.base());
+        let token = folder.path().join("token");
+        std::fs::write(&token, SECRET).expect("a token");
+        pipeline.auth = Auth::Bearer { token: SecretSource::File(token) };
+        Bench { server, pipeline, folder, clock: Clock::Fixed(at("2026-11-20T12:34:56Z")) }
+    }
+
+    async fn fetch(&self) -> Fetch {
+        let state = State::open(&self.folder.path().join("state.sqlite")).await.expect("a state");
+        let pipeline = Arc::new(self.pipeline.clone());
+        Fetch::new(pipeline, state, self.clock, Arc::default()).expect("a fetch")
+    }
+
+    /// Fetches the unit of account 1, 08:00 to 10:00, and checks that nothing shown holds the secret.
+    async fn unit(&self) -> Result<Slice, UnitFailure> {
+        let fetch = self.fetch().await;
+        let result = fetch.unit(&unit(&[account("1", "UTC")]), &CancellationToken::new()).await;
+        assert_eq!(fetch.quotas().granted() as usize, self.server.requests().len(), "one permit for every sending");
+        assert_eq!(fetch.meter.get(Count::Requests) as usize, self.server.requests().len());
+        if let Err(failure) = &result {
+            assert!(!format!("{failure} {failure:?}").contains("hunter2"), "{failure}");
+        }
+        result
+    }
+
+    async fn reason(&self) -> String {
+        self.unit().await.expect_err("a failure").to_string()
+    }
+}
+
+fn unit(accounts: &[Account]) -> Unit {
+    let window = window("2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z");
+    let key = UnitKey::new("test", accounts, window, None);
+    Unit { key, lane: Lane::Hourly, accounts: accounts.to_vec(), window }
+}
+
+fn row(campaign: &str, clicks: u32) -> String {
+    format!(r#"{{"campaign":"{campaign}","hour":"2026-11-20T08:00:00Z","clicks":{clicks}}}"#)
+}
+
+/// A page of rows and what follows it.
+fn page(rows: &[(&str, u32)], next: &str) -> String {
+    let rows: Vec<String> = rows.iter().map(|(campaign, clicks)| row(campaign, *clicks)).collect();
+    format!(r#"{{"rows":[{}],"next":"{next}"}}"#, rows.join(","))
+}
+
+fn clicks(slice: &Slice) -> Vec<(String, i64)> {
+    let campaigns = slice.rows.column_by_name("campaign_id").expect("campaigns").as_string::<i32>().clone();
+    let clicks = slice.rows.column_by_name("clicks").expect("clicks").as_primitive::<Int64Type>().clone();
+    campaigns.iter().zip(clicks.iter()).map(|(id, n)| (id.expect("id").to_owned(), n.expect("clicks"))).collect()
+}
+
+fn one_row() -> Reply {
+    Reply::ok(&page(&[("a", 1)], ""))
+}
+
+#[test]
+fn failures_as_people_read_them() {
+    let failed = |attempts| UnitFailure::Failed { reason: "HTTP 500".into(), attempts, fatal: false }.to_string();
+    assert_eq!((failed(1), failed(3)), ("HTTP 500".into(), "HTTP 500 (after 3 attempts)".into()));
+    let come_back = UnitFailure::ComeBack { until: at("2026-11-20T12:00:00Z"), reason: "HTTP 429".into() };
+    assert_eq!(come_back.to_string(), "HTTP 429: come back at 2026-11-20T12:00Z");
+}

@@ -1,8 +1,6 @@
 //! The one place that sends requests: signs them, bounds their time and size, and never says a secret.
 
-use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODI
 use url::Url;
 use url::form_urlencoded;
 
+use super::transport::{TransportError, TransportKind, root_of, unanswered};
 use crate::error::{Error, Result};
 use crate::page::named_by;
 use crate::pipeline::{Api, Auth, HeaderText, Method};
@@ -53,61 +52,6 @@ impl Response {
         (!links.is_empty()).then(|| links.join(", "))
     }
 }
-
-/// Why no answer was read to its end. The text names host and port, never the URL's path, query or a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransportError {
-    /// What broke.
-    pub kind: TransportKind,
-    text: String,
-}
-
-/// What broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransportKind {
-    /// The host's name is not known.
-    Dns,
-    /// No connection: refused, unreachable or not answered in time.
-    Connect,
-    /// No secure connection.
-    Tls,
-    /// No first byte in time.
-    Silent,
-    /// The connection broke before an answer.
-    Broken,
-    /// The body stopped coming.
-    Stalled,
-    /// The body ended too early or is not compressed as it says.
-    Cut,
-    /// The body is longer than the pipeline accepts.
-    TooLarge,
-    /// The request cannot be sent as it is.
-    Unsendable,
-}
-
-impl TransportError {
-    fn new(kind: TransportKind, text: impl Into<String>) -> TransportError {
-        TransportError { kind, text: text.into() }
-    }
-
-    /// Whether the same request may succeed later.
-    pub fn may_pass(&self) -> bool {
-        !matches!(self.kind, TransportKind::TooLarge | TransportKind::Unsendable)
-    }
-
-    /// Whether the host was never reached: no other request will fare better.
-    pub fn unreachable(&self) -> bool {
-        matches!(self.kind, TransportKind::Dns | TransportKind::Connect | TransportKind::Tls)
-    }
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl StdError for TransportError {}
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -351,50 +295,6 @@ fn conditional(headers: &mut HeaderMap, known: &CachedResponse) {
 /// `host:port`.
 fn place(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap_or("no host"), url.port_or_known_default().unwrap_or_default())
-}
-
-/// Tells the cases of a request without an answer apart by the types in the error's chain.
-fn unanswered(error: reqwest::Error, at: &str) -> TransportError {
-    let root = root_of(&error);
-    if error.is_builder() {
-        return TransportError::new(TransportKind::Unsendable, format!("the request to {at} cannot be sent: {root}"));
-    }
-    if !error.is_connect() {
-        return TransportError::new(TransportKind::Broken, format!("the connection to {at} broke: {root}"));
-    }
-    if error.is_dns() {
-        return TransportError::new(TransportKind::Dns, format!("cannot find the host of {at}: {root}"));
-    }
-    if error.is_timeout() {
-        return TransportError::new(TransportKind::Connect, format!("cannot connect to {at}: no answer in time"));
-    }
-    // The TLS library reports its findings as invalid data inside an I/O error.
-    match io_kind(&error) {
-        Some(io::ErrorKind::InvalidData) => {
-            TransportError::new(TransportKind::Tls, format!("no secure connection to {at}: {root}"))
-        }
-        _ => TransportError::new(TransportKind::Connect, format!("cannot connect to {at}: {root}")),
-    }
-}
-
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        cause = inner.source();
-    }
-    None
-}
-
-/// The innermost cause: no layer between holds more than "error sending request".
-fn root_of(error: &reqwest::Error) -> String {
-    let mut root: &dyn StdError = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root.to_string()
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -80,7 +80,7 @@ pub enum Accounts {
     /// The platform lists them.
     Endpoint {
         /// The request and its pages.
-        list: Listing,
+        list: Box<Listing>,
         /// Where an item's time zone is (an IANA name); `None`: every account is in `time_zone_default`.
         time_zone: Option<JsonPath>,
         /// The zone of accounts for which the platform gives none.

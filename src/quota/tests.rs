@@ -88,8 +88,39 @@ async fn a_gate_closed_for_longer_than_the_budget_is_reported() {
 #[test]
 fn the_pace_is_even_and_leaves_the_margin() {
     let pace = pace(&quota(120, 60_000, Scope::App, 1));
-    assert_eq!(pace.replenish_interval(), Duration::from_secs(1));
-    assert_eq!(pace.burst_size().get(), 1);
+    assert_eq!(pace.replenish_interval() * PERMIT.get(), Duration::from_secs(1));
+    assert_eq!(pace.burst_size().get(), PERMIT.get() + 1);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_stretch_of_a_period_holds_more_than_the_pace_and_the_burst(
+        requests in 1u32..100_000, per_ms in 1u64..3_600_000_000, burst in 1u32..1000, steps in 1u64..50,
+    ) {
+        use governor::clock::FakeRelativeClock;
+        let quota = quota(requests, per_ms, Scope::App, burst);
+        let clock = FakeRelativeClock::default();
+        let limiter = RateLimiter::direct_with_clock(pace(&quota), clock.clone());
+        let mut granted = 0u32;
+        for _ in 0..steps {
+            while granted < 3000 && limiter.check_n(PERMIT).expect("a burst of one permit at least").is_ok() {
+                granted += 1;
+            }
+            clock.advance(quota.per / u32::try_from(steps).expect("few"));
+        }
+        let pace = f64::from(requests) * quota.safety;
+        let late = LATENESS.as_secs_f64() / (quota.per.as_secs_f64() / pace) + 0.2;
+        proptest::prop_assert!(f64::from(granted) <= pace + f64::from(burst) + late, "{granted}");
+    }
+}
+
+#[test]
+fn absurd_limits_do_no_harm() {
+    for (requests, per_ms, burst) in [(u32::MAX, 1, u32::MAX), (1, u64::MAX / 1_000_000, u32::MAX), (0, 1000, 0)] {
+        let limiter: AppLimiter =
+            RateLimiter::direct_with_clock(pace(&quota(requests, per_ms, Scope::App, burst)), MonotonicClock);
+        assert!(limiter.check_n(PERMIT).expect("a burst of one permit at least").is_ok());
+    }
 }
 
 #[test]
