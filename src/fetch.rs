@@ -107,6 +107,16 @@ pub enum Unlisted {
     Stopped,
 }
 
+impl fmt::Display for Unlisted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unlisted::Failed(error) => error.fmt(f),
+            Unlisted::ComeBack { until, reason } => write!(f, "{reason}: come back at {}", short(*until)),
+            Unlisted::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
 impl fmt::Display for UnitFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

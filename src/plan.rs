@@ -5,6 +5,7 @@
 //! put into windows that the platform accepts (stretches of hours, or whole days), windows of several accounts that are
 //! the same go into one request, and the newest go first.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use chrono_tz::Tz;
@@ -118,7 +119,7 @@ pub fn plan(pipeline: &Pipeline, subjects: &[Subject<'_>], ask: Ask, now: Instan
             result.units.push(unit(pipeline, batch, window, ask.lane()));
         }
     }
-    result.units.sort_by(|one, other| other.window.to().cmp(&one.window.to()));
+    result.units.sort_by_key(|unit| Reverse(unit.window.to()));
     result
 }
 

@@ -73,7 +73,6 @@ impl fmt::Display for JsonPath {
 
 /// How accounts come.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a pipeline has one, and it is never moved in a loop")]
 pub enum Accounts {
     /// They are written in the file.
     List(Vec<Account>),

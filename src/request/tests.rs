@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use crate::pipeline::Parameters;
+use chrono_tz::Tz;
 use serde_json::json;
 
 use super::fill::{begin_text, end_text};
@@ -125,7 +125,9 @@ fn a_first_request_as_check_prints_it() {
         ("X-Key".into(), HeaderText::Secret(crate::secret::SecretSource::Env("KEY".into()))),
     ];
     pipeline.pagination.page_size_param = Some("limit".into());
-    pipeline.request.query.insert("fields".into(), "clicks,a b".into());
+    let fields = ("fields".to_owned(), "clicks,a b".to_owned());
+    let query = pipeline.request.query.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pipeline.request.query = query.chain([fields]).collect();
     insta::assert_snapshot!(shown(&pipeline, &[account("act/7 ö", "UTC")], None), @r"
     GET https://api.test/v1/accounts/act%2F7%20%C3%B6/rows?from=2026-11-20T08%3A00%3A00Z&to=2026-11-20T10%3A00%3A00Z&fields=clicks%2Ca+b&limit=2
     accept: application/json

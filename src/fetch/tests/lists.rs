@@ -1,6 +1,8 @@
 //! Accounts and campaigns: paged, cached, listed once.
 
 use super::*;
+use crate::fetch::Unlisted;
+use tokio_util::sync::CancellationToken;
 
 fn listing(place: &str) -> Listing {
     Listing {
@@ -16,7 +18,7 @@ fn listing(place: &str) -> Listing {
 async fn with_accounts(script: Vec<Reply>) -> Bench {
     let mut bench = Bench::new(script).await;
     bench.pipeline.accounts = Accounts::Endpoint {
-        list: listing("/accounts"),
+        list: Box::new(listing("/accounts")),
         time_zone: Some(path("zone")),
         time_zone_default: None,
         currency: Some(path("money.code")),
@@ -36,7 +38,7 @@ const TWO: &str = r#"{"items":[
 async fn accounts_are_listed_page_by_page_and_each_once() {
     let last = r#"{"items":[{"id":"1","zone":"UTC"},{"id":"3","zone":"Asia/Kolkata"}],"next":null}"#;
     let bench = with_accounts(vec![Reply::ok(TWO), Reply::status(500), Reply::ok(last)]).await;
-    let accounts = bench.fetch().await.accounts().await.expect("accounts");
+    let accounts = bench.fetch().await.accounts(&CancellationToken::new()).await.expect("accounts");
     assert_eq!(ids(&accounts), ["1", "9007199254740993", "3"]);
     let one = Account { name: "One".into(), ..account("1", "Europe/Berlin") };
     assert_eq!(accounts[0], one);
@@ -47,10 +49,10 @@ async fn accounts_are_listed_page_by_page_and_each_once() {
 #[tokio::test]
 async fn an_account_without_a_usable_zone_is_named() {
     let bench = with_accounts(vec![Reply::ok(r#"{"items":[{"id":"7","zone":"Mars/Base"}]}"#)]).await;
-    let error = bench.fetch().await.accounts().await.expect_err("no zone");
+    let error = bench.fetch().await.accounts(&CancellationToken::new()).await.expect_err("no zone");
     assert_eq!(error.to_string(), "account `7` is in the time zone `Mars/Base`, which is not an IANA name");
     let bench = with_accounts(vec![Reply::ok(r#"{"items":[{"id":"7"}]}"#)]).await;
-    let error = bench.fetch().await.accounts().await.expect_err("no zone");
+    let error = bench.fetch().await.accounts(&CancellationToken::new()).await.expect_err("no zone");
     assert_eq!(error.to_string(), "account `7` has no time zone");
 }
 
@@ -65,7 +67,7 @@ async fn a_list_that_has_not_changed_is_not_sent_again() {
     let bench = with_accounts(script).await;
     let fetch = bench.fetch().await;
     for _ in 0..4 {
-        assert_eq!(ids(&fetch.accounts().await.expect("accounts")), ["1"]);
+        assert_eq!(ids(&fetch.accounts(&CancellationToken::new()).await.expect("accounts")), ["1"]);
     }
     let requests = bench.server.requests();
     assert_eq!(requests.len(), 2, "fresh for a minute after the 304, on a clock that stands still");
@@ -82,8 +84,8 @@ async fn a_list_that_repeats_the_token_is_not_kept() {
     let bench =
         with_accounts(vec![Reply::new(200, &etag, body.as_bytes()), Reply::new(200, &etag, body.as_bytes())]).await;
     let fetch = bench.fetch().await;
-    fetch.accounts().await.expect("accounts");
-    fetch.accounts().await.expect("accounts");
+    fetch.accounts(&CancellationToken::new()).await.expect("accounts");
+    fetch.accounts(&CancellationToken::new()).await.expect("accounts");
     assert!(!bench.server.requests()[1].contains("if-none-match"));
     fetch.state.close().await;
     assert!(!holds(bench.folder.path(), "state", SECRET), "the token is not in the state");
@@ -100,7 +102,8 @@ fn holds(folder: &Path, prefix: &str, text: &str) -> bool {
 #[tokio::test]
 async fn refused_credentials_name_their_source() {
     let bench = with_accounts(vec![Reply::status(401)]).await;
-    let error = bench.fetch().await.accounts().await.expect_err("refused");
+    let error = bench.fetch().await.accounts(&CancellationToken::new()).await.expect_err("refused");
+    let Unlisted::Failed(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), ErrorKind::Platform);
     let report = error.report();
     assert!(
@@ -113,10 +116,10 @@ async fn refused_credentials_name_their_source() {
 #[tokio::test]
 async fn items_without_an_id_are_refused_and_lists_without_items_are_asked_for_again() {
     let bench = with_accounts(vec![Reply::ok(r#"{"items":[{"zone":"UTC"}]}"#)]).await;
-    let error = bench.fetch().await.accounts().await.expect_err("no id");
+    let error = bench.fetch().await.accounts(&CancellationToken::new()).await.expect_err("no id");
     assert!(error.to_string().ends_with("an item of `/accounts` has no id at `id`"), "{error}");
     let bench = with_accounts(vec![Reply::ok("{}"), Reply::ok("[1"), Reply::ok(r#"{"items":null}"#)]).await;
-    assert_eq!(bench.fetch().await.accounts().await.expect("none").len(), 0);
+    assert_eq!(bench.fetch().await.accounts(&CancellationToken::new()).await.expect("none").len(), 0);
     assert_eq!(bench.server.requests().len(), 3);
 }
 

@@ -43,7 +43,7 @@ impl Checker<'_> {
         };
         let list = self.listing(&path, parts)?.0;
         let (time_zone, time_zone_default, currency) = (time_zone?, time_zone_default?, currency?);
-        Some(Accounts::Endpoint { list, time_zone, time_zone_default, currency })
+        Some(Accounts::Endpoint { list: Box::new(list), time_zone, time_zone_default, currency })
     }
 
     /// Reports the keys of an endpoint beside `list`.
