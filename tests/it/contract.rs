@@ -178,17 +178,34 @@ fn requests_pass_and_rows_land(prism: &str) {
     assert!(!ran.err.contains(SECRET) && !ran.out.contains(SECRET));
 
     let lists: Vec<String> = seen.iter().filter(|request| !request.path.ends_with("analytics")).map(line).collect();
-    insta::assert_snapshot!(lists.join("\n"), @"");
+    insta::assert_snapshot!(lists.join("\n"), @r#"
+    /ad_accounts include_shared_accounts=true page_size=250
+    /ad_accounts include_shared_accounts=true page_size=250 bookmark=string
+    /ad_accounts/549755885175/campaigns entity_statuses=ACTIVE entity_statuses=PAUSED entity_statuses=ARCHIVED page_size=250
+    /ad_accounts/549755885175/campaigns entity_statuses=ACTIVE entity_statuses=PAUSED entity_statuses=ARCHIVED page_size=250 bookmark=string
+    "#);
     let mut asked: Vec<String> = seen.iter().filter(|request| request.path.ends_with("analytics")).map(line).collect();
     asked.sort();
-    insta::assert_snapshot!(asked.join("\n"), @"");
+    insta::assert_snapshot!(asked.join("\n"), @r#"
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-13 end_date=2026-11-13 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-14 end_date=2026-11-14 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-15 end_date=2026-11-15 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-16 end_date=2026-11-16 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-17 end_date=2026-11-17 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-18 end_date=2026-11-18 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-19 end_date=2026-11-19 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    /ad_accounts/549755885175/campaigns/analytics start_date=2026-11-20 end_date=2026-11-20 campaign_ids=547602124502 granularity=HOUR columns=CAMPAIGN_ID,SPEND_IN_MICRO_DOLLAR,PAID_IMPRESSION,CLICKTHROUGH_1,OUTBOUND_CLICK_1,ENGAGEMENT_1
+    "#);
 
     let rows = "select account_id, campaign_id, count(*) as hours, min(hour) as first, max(hour) as last, \
                 sum(impressions) as impressions, sum(engagements) as engagements, sum(spend) as spend \
                 from pinterest_ads group by all";
     let rows = rows.replace("group by all", "group by account_id, campaign_id");
     let answer = sandbox.run(&["query", &rows, "--format", "csv"]).expect_code(0);
-    insta::assert_snapshot!(answer.out, @"");
+    insta::assert_snapshot!(answer.out, @r#"
+    account_id,campaign_id,hours,first,last,impressions,engagements,spend
+    549755885175,547602124502,16,2026-11-13T00:00:00Z,2026-11-20T01:00:00Z,1608,0,19.753080
+    "#);
 }
 
 fn a_word_that_is_not_in_the_file_is_refused(prism: &str) {
