@@ -110,10 +110,18 @@ pub(super) fn size(bytes: u64) -> String {
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
+        0..60 if time.subsec_nanos() == 0 => format!("{seconds}s"),
         0..60 => format!("{:.1}s", time.as_secs_f64()),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+        60..3600 => two_parts(seconds / 60, "m", seconds % 60, "s"),
+        3600..86_400 => two_parts(seconds / 3600, "h", seconds % 3600 / 60, "m"),
+        _ => two_parts(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+    }
+}
+
+fn two_parts(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    match small {
+        0 => format!("{large}{large_unit}"),
+        _ => format!("{large}{large_unit} {small}{small_unit}"),
     }
 }
 
@@ -127,6 +135,8 @@ mod tests {
         assert_eq!(size(1_234_567), "1.2 MB");
         assert_eq!(span(Duration::from_millis(12_340)), "12.3s");
         assert_eq!(span(Duration::from_secs(7_500)), "2h 5m");
+        assert_eq!(span(Duration::from_secs(1_800)), "30m");
+        assert_eq!(span(Duration::from_secs(1)), "1s");
         assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
     }
 }

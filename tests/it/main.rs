@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, dead_code)]
 
 mod contract;
+mod errors;
 mod layers;
 mod outside;
 mod readers;
