@@ -8,7 +8,7 @@ use crate::lake::partitions_of;
 use crate::pipeline::{Accounts, Pipeline, Placeholder, Quota, Scope};
 use crate::plan::{Ask, Plan};
 use crate::request::uses;
-use crate::run::{first_hour, plan_now};
+use crate::run::{first_hour, plan_now, stretches};
 use crate::state::{KnownAccount, State};
 use crate::time::{Instant, Window};
 use crate::unit::{Account, Unit};
@@ -38,7 +38,13 @@ pub(super) async fn plan(settings: &Settings, screen: &Screen, arguments: &PlanA
             ));
             continue;
         }
-        let planned = plan_now(state.as_ref(), &pipeline, &known, ask, now).await?;
+        let mut planned = Plan::default();
+        for stretch in stretches(ask) {
+            let piece = plan_now(state.as_ref(), &pipeline, &known, stretch, now).await?;
+            planned.units.extend(piece.units);
+            planned.hours += piece.hours;
+            planned.beyond_retention += piece.beyond_retention;
+        }
         let experience = experience(state.as_ref(), &pipeline).await?;
         screen.result(&text(&pipeline, known.len(), &planned, &experience, now));
     }
