@@ -4,8 +4,10 @@
 #![allow(unreachable_pub, dead_code)]
 
 mod contract;
+mod documents;
 mod errors;
 mod layers;
 mod outside;
 mod readers;
+mod reference;
 mod sandbox;
