@@ -3,6 +3,7 @@
 // A test crate exports nothing: `pub` says only which helpers are for other files.
 #![allow(unreachable_pub, dead_code)]
 
+mod commands;
 mod contract;
 mod documents;
 mod errors;
