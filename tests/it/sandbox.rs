@@ -76,7 +76,8 @@ impl Api {
         let mut rows = Rows::new();
         for line in text.lines() {
             let row: Value = serde_json::from_str(line).expect("a row");
-            let hour: chrono::DateTime<chrono::FixedOffset> = row["hour"].as_str().expect("hour").parse().expect("hour");
+            let hour: chrono::DateTime<chrono::FixedOffset> =
+                row["hour"].as_str().expect("hour").parse().expect("hour");
             let key = (text_of(&row["account_id"]), text_of(&row["campaign_id"]), hour.timestamp());
             let values = (
                 text_of(&row["impressions"]).parse().expect("impressions"),
