@@ -27,8 +27,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("fetch", 3),
     ("run", 3),
     ("schedule", 3),
+    ("simulate", 3),
     ("cli", 4),
-    ("simulate", 5),
 ];
 
 /// Words that would mean a platform's behaviour had become code.
