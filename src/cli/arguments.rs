@@ -56,7 +56,15 @@ pub(super) struct Global {
     pub state: Option<PathBuf>,
 
     /// The folder of the pipeline files [default: pipelines]
-    #[arg(long, global = true, value_name = "FOLDER", env = "HOURMARK_PIPELINES", value_hint = ValueHint::DirPath)]
+    // Commands have an argument of the same name: clap tells them apart by the id.
+    #[arg(
+        id = "pipelines_folder",
+        long = "pipelines",
+        global = true,
+        value_name = "FOLDER",
+        env = "HOURMARK_PIPELINES",
+        value_hint = ValueHint::DirPath
+    )]
     pub pipelines: Option<PathBuf>,
 
     /// How many units are fetched at once [default: 8]
@@ -311,4 +319,21 @@ pub(super) struct DemoArguments {
     /// How many accounts the simulated API has
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub accounts: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_share_a_name() {
+        Cli::command().debug_assert();
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).expect(line);
+        let run = parse("hourmark run a b --pipelines folder");
+        assert_eq!(run.global.pipelines, Some(PathBuf::from("folder")));
+        let Command::Run(arguments) = run.command else { panic!("run") };
+        assert_eq!(arguments.pipelines, ["a", "b"]);
+    }
 }
