@@ -178,7 +178,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// Only these accounts
@@ -190,7 +190,7 @@ pub(super) struct RunArguments {
 #[derive(Debug, Args)]
 pub(super) struct ScheduleArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 }
 
@@ -221,7 +221,7 @@ pub(super) struct BackfillArguments {
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// Plans a backfill from this date
@@ -246,7 +246,7 @@ pub(super) enum ListFormat {
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     /// Names of pipelines; all that the state knows where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// How many days the heatmap goes back
@@ -262,7 +262,7 @@ pub(super) struct StatusArguments {
 #[derive(Debug, Args)]
 pub(super) struct GapsArguments {
     /// Names of pipelines; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// For people, or as JSON
