@@ -56,15 +56,7 @@ pub(super) struct Global {
     pub state: Option<PathBuf>,
 
     /// The folder of the pipeline files [default: pipelines]
-    // Commands have an argument of the same name: clap tells them apart by the id.
-    #[arg(
-        id = "pipelines_folder",
-        long = "pipelines",
-        global = true,
-        value_name = "FOLDER",
-        env = "HOURMARK_PIPELINES",
-        value_hint = ValueHint::DirPath
-    )]
+    #[arg(long, global = true, value_name = "FOLDER", env = "HOURMARK_PIPELINES", value_hint = ValueHint::DirPath)]
     pub pipelines: Option<PathBuf>,
 
     /// How many units are fetched at once [default: 8]
