@@ -170,7 +170,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// Only these accounts
@@ -182,7 +182,7 @@ pub(super) struct RunArguments {
 #[derive(Debug, Args)]
 pub(super) struct ScheduleArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 }
 
@@ -213,7 +213,7 @@ pub(super) struct BackfillArguments {
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// Plans a backfill from this date
@@ -238,7 +238,7 @@ pub(super) enum ListFormat {
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     /// Names of pipelines; all that the state knows where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// How many days the heatmap goes back
@@ -254,7 +254,7 @@ pub(super) struct StatusArguments {
 #[derive(Debug, Args)]
 pub(super) struct GapsArguments {
     /// Names of pipelines; all of the folder where none is given
-    #[arg(value_name = "PIPELINE")]
+    #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
     /// For people, or as JSON
@@ -311,4 +311,21 @@ pub(super) struct DemoArguments {
     /// How many accounts the simulated API has
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub accounts: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_share_a_name() {
+        Cli::command().debug_assert();
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).expect(line);
+        let run = parse("hourmark run a b --pipelines folder");
+        assert_eq!(run.global.pipelines, Some(PathBuf::from("folder")));
+        let Command::Run(arguments) = run.command else { panic!("run") };
+        assert_eq!(arguments.pipelines, ["a", "b"]);
+    }
 }

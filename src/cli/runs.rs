@@ -30,23 +30,26 @@ pub(super) async fn run(
     }
     let environment = settings.environment().await?;
     let order = Order { ask: Ask::Due, accounts: arguments.accounts.clone() };
+    if let [only] = pipelines.as_slice() {
+        return one(&environment, screen, only.clone(), &order, stop).await.map(|report| report.outcome());
+    }
     let mut worst = Outcome::Done;
-    let mut first_error = None;
     for pipeline in pipelines {
         if stop.is_cancelled() {
             break;
         }
         let name = pipeline.name.clone();
-        match one(&environment, screen, pipeline, &order, stop.clone()).await {
-            Ok(report) => worst = worse(worst, report.outcome()),
+        let outcome = match one(&environment, screen, pipeline, &order, stop.clone()).await {
+            Ok(report) => report.outcome(),
             // One pipeline's error does not keep the others from running.
             Err(error) => {
-                tracing::error!(pipeline = name, "{}", error.report());
-                first_error.get_or_insert(error);
+                Screen::complain(&format!("error in pipeline `{name}`: {}", error.report()));
+                Outcome::Failed(error.kind())
             }
-        }
+        };
+        worst = worse(worst, outcome);
     }
-    first_error.map_or(Ok(worst), Err)
+    Ok(worst)
 }
 
 pub(super) async fn backfill(

@@ -9,6 +9,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("secret", 0),
     ("time", 0),
     ("unit", 0),
+    // It stands alone: imported by the command line, importing nothing.
+    ("simulate", 0),
     ("pipeline", 1),
     ("ledger", 1),
     ("plan", 1),
@@ -27,8 +29,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("fetch", 3),
     ("run", 3),
     ("schedule", 3),
+    ("simulate", 3),
     ("cli", 4),
-    ("simulate", 5),
 ];
 
 /// Words that would mean a platform's behaviour had become code.

@@ -1,13 +1,17 @@
 //! The integration tests: the built program, real servers on loopback, outside readers of the lake.
 
-#![allow(unreachable_pub)]
+// A test crate exports nothing: `pub` says only which helpers are for other files.
+#![allow(unreachable_pub, dead_code)]
 
+mod contract;
 mod disk;
 mod faults;
 mod hours;
 mod layers;
 mod lease;
+mod outside;
 mod quota;
+mod readers;
 mod recovery;
 mod restatement;
 mod sandbox;

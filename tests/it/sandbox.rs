@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -117,12 +117,17 @@ pub struct Sandbox {
 impl Sandbox {
     /// `now` fixes the program's clock.
     pub fn new(api: &Api, now: Option<&str>) -> Sandbox {
+        Sandbox::at(&api.url, now)
+    }
+
+    /// The same with the API at any address.
+    pub fn at(url: &str, now: Option<&str>) -> Sandbox {
         let folder = tempfile::tempdir().expect("a folder");
         let pipelines = folder.path().join("pipelines");
         std::fs::create_dir(&pipelines).expect("a folder");
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/demo.toml");
         std::fs::copy(demo, pipelines.join("demo.toml")).expect("the demo's pipeline");
-        Sandbox { folder, now: now.map(str::to_owned), url: api.url.clone() }
+        Sandbox { folder, now: now.map(str::to_owned), url: url.to_owned() }
     }
 
     pub fn path(&self) -> &Path {
