@@ -264,3 +264,6 @@ fn unit(pipeline: &Pipeline, batch: &[Wanted<'_>], window: Window, lane: Lane) -
     let confirmed = batch.iter().filter_map(|wanted| wanted.confirmed).max();
     Unit { key: UnitKey::new(&pipeline.name, &accounts, window, confirmed), lane, accounts, window }
 }
+
+#[cfg(test)]
+mod tests;

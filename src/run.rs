@@ -79,7 +79,7 @@ struct Run<'a> {
     environment: &'a Environment,
     pipeline: Arc<Pipeline>,
     dataset: Dataset,
-    lease: Lease,
+    lease: Arc<Lease>,
     fetch: Arc<Fetch>,
     progress: Arc<Progress>,
     stop: CancellationToken,
@@ -103,12 +103,12 @@ pub async fn run(
     let lease = acquire(environment, &pipeline.name, started).await?;
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
     let mut report = RunReport::new(&pipeline.name, order.ask);
-    let run = Run { environment, pipeline, dataset, lease, fetch: Arc::new(fetch), progress, stop };
+    let run = Run { environment, pipeline, dataset, lease: Arc::new(lease), fetch: Arc::new(fetch), progress, stop };
     let result = pass(&run, order, &mut report).await;
     report.take_counts(&meter.read(), began.elapsed());
     let summary = report.summary(result.as_ref().err());
     let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;
-    environment.state.release(run.lease).await?;
+    environment.state.release(&run.lease).await?;
     // What went wrong in the run says more than that its end could not be recorded either.
     result.and(ended).map(|()| report)
 }

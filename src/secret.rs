@@ -77,10 +77,13 @@ impl Secret {
     }
 }
 
+/// Shorter secrets are parts of ordinary words; masking them would make messages unreadable and tell the secret.
+const SHORTEST_MASKED: usize = 4;
+
 /// `text` with every one of `secrets` in it replaced: platforms repeat tokens in their error messages.
 pub fn mask(text: &str, secrets: &[Secret]) -> String {
     let mut masked = text.to_owned();
-    for secret in secrets {
+    for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_MASKED) {
         if masked.contains(secret.expose()) {
             masked = masked.replace(secret.expose(), "[secret]");
         }
@@ -111,6 +114,12 @@ mod tests {
         for text in ["", "EAAB...", "env:", "env:A B", "file:", "vault:x"] {
             assert_eq!(SecretSource::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn secrets_are_masked_in_what_others_say() {
+        let secrets = [Secret::new("hunter2"), Secret::new("x")];
+        assert_eq!(mask("token hunter2 expired", &secrets), "token [secret] expired");
     }
 
     #[test]

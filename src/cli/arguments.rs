@@ -320,3 +320,20 @@ pub(super) struct DemoArguments {
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub accounts: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_share_a_name() {
+        Cli::command().debug_assert();
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).expect(line);
+        let run = parse("hourmark run a b --pipelines folder");
+        assert_eq!(run.global.pipelines, Some(PathBuf::from("folder")));
+        let Command::Run(arguments) = run.command else { panic!("run") };
+        assert_eq!(arguments.pipelines, ["a", "b"]);
+    }
+}

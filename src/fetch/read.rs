@@ -11,7 +11,8 @@ use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{Fetch, Slice};
 use crate::decode::{DecodeError, PageContext, PageFacts, Rows};
 use crate::page::{Next, Pager};
-use crate::pipeline::{PaginationKind, Placeholder};
+use crate::pipeline::{PaginationKind, Pipeline, Placeholder};
+use crate::plan::grid_zone;
 use crate::request::{metrics_request, uses};
 use crate::telemetry::Count;
 use crate::time::{Instant, Window, hour_at};
@@ -61,7 +62,7 @@ impl Fetch {
 
     async fn read_once(&self, unit: &Unit, stop: &CancellationToken, sent: &mut u32) -> Result<Slice, Cut> {
         let fetched_at = self.clock.now();
-        let Some(window) = ended_part(unit, fetched_at) else {
+        let Some(window) = ended_part(&self.pipeline, unit, fetched_at) else {
             return Err(Refusal::unusable(format!("no hour of {} has ended yet", unit.window)).into());
         };
         let campaigns = self.campaigns_of(unit, stop, sent).await?;
@@ -161,9 +162,9 @@ impl Fetch {
     }
 }
 
-/// The window up to the last hour that has ended on every account's clock.
-fn ended_part(unit: &Unit, now: Instant) -> Option<Window> {
-    let ended = unit.accounts.iter().map(|account| hour_at(now, account.time_zone)).min()?;
+/// The window up to the last hour that has ended for every account.
+fn ended_part(pipeline: &Pipeline, unit: &Unit, now: Instant) -> Option<Window> {
+    let ended = unit.accounts.iter().map(|account| hour_at(now, grid_zone(pipeline, account))).min()?;
     Window::new(unit.window.from(), unit.window.to().min(ended))
 }
 

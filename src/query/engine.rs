@@ -37,7 +37,7 @@ pub(super) struct Engine {
 impl Engine {
     /// Makes every table that `input` has. Reads the lake's descriptions, no rows.
     pub(super) async fn open(input: &QueryInput) -> Result<Engine> {
-        let datasets = dataset::find(&input.lake)?;
+        let datasets = dataset::find(&input.lake).await?;
         refuse_equal_names(&datasets, input)?;
         let mut engine = Engine {
             context: context(input).map_err(|error| internal("start the query engine", error))?,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
-use crate::state::{FailedUnit, StagedUnit};
+use crate::state::{FailedUnit, Lease, StagedUnit, State};
 use crate::time::Instant;
 use crate::unit::Unit;
 
@@ -114,6 +114,8 @@ impl Run<'_> {
                 next: next.clone(),
                 fetch: self.fetch.clone(),
                 dataset: self.dataset.clone(),
+                state: self.environment.state.clone(),
+                lease: self.lease.clone(),
                 halt: halt.clone(),
                 sender: sender.clone(),
             };
@@ -132,7 +134,6 @@ impl Run<'_> {
         self.progress.ended.fetch_add(1, Ordering::Relaxed);
         match ended {
             Ended::Staged { staged, outside, unknown_fields } => {
-                self.environment.state.record_staged(&self.lease, &staged).await?;
                 report.outside += outside;
                 report.add_unknown_fields(&unknown_fields);
                 let expected = self.dataset.partitions(&staged.unit.accounts, staged.unit.window);
@@ -237,6 +238,8 @@ struct Worker {
     next: Arc<AtomicUsize>,
     fetch: Arc<Fetch>,
     dataset: Dataset,
+    state: State,
+    lease: Arc<Lease>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
 }
@@ -247,7 +250,7 @@ impl Worker {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(unit) = self.units.get(index) else { return };
             let ended = match self.fetch.unit(unit, &self.halt).await {
-                Ok(slice) => self.stage(slice).await,
+                Ok(slice) => self.stage(slice).await.unwrap_or_else(Ended::Broken),
                 Err(UnitFailure::Failed { reason, attempts, fatal }) => {
                     Ended::Failed { unit: unit.clone(), reason, attempts, fatal }
                 }
@@ -260,20 +263,17 @@ impl Worker {
         }
     }
 
-    async fn stage(&self, slice: Slice) -> Ended {
-        match self.dataset.stage(&slice.unit.key, slice.rows).await {
-            Ok(file) => Ended::Staged {
-                staged: StagedUnit {
-                    unit: slice.unit,
-                    window: slice.window,
-                    fetched_at: slice.fetched_at,
-                    rows: file.rows,
-                    requests: slice.requests,
-                },
-                outside: slice.outside,
-                unknown_fields: slice.unknown_fields,
-            },
-            Err(error) => Ended::Broken(error),
-        }
+    /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again.
+    async fn stage(&self, slice: Slice) -> Result<Ended> {
+        let file = self.dataset.stage(&slice.unit.key, slice.rows).await?;
+        let staged = StagedUnit {
+            unit: slice.unit,
+            window: slice.window,
+            fetched_at: slice.fetched_at,
+            rows: file.rows,
+            requests: slice.requests,
+        };
+        self.state.record_staged(&self.lease, &staged).await?;
+        Ok(Ended::Staged { staged, outside: slice.outside, unknown_fields: slice.unknown_fields })
     }
 }

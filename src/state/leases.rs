@@ -132,8 +132,8 @@ impl State {
         }))
     }
 
-    /// Gives `lease` up and clears the holder's name.
-    pub async fn release(&self, lease: Lease) -> Result<()> {
+    /// Clears the holder's name. The lock itself is given up when the lease is dropped.
+    pub async fn release(&self, lease: &Lease) -> Result<()> {
         let work = async {
             sqlx::query("UPDATE leases SET holder = NULL WHERE pipeline = $1 AND token = $2")
                 .bind(&lease.pipeline)

@@ -240,7 +240,8 @@ async fn one_run_at_a_time(state: &State) {
     }
     let other = lease(state, "other").await;
     assert_eq!((first.token(), other.token()), (1, 1));
-    state.release(first).await.expect("released");
+    state.release(&first).await.expect("released");
+    drop(first);
     let second = lease(state, "ads").await;
     assert_eq!(second.token(), 2);
     // A holder that dies releases nothing: its lock is free all the same.

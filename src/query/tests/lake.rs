@@ -99,7 +99,7 @@ impl Lake {
             })
             .collect();
         let description = json!({
-            "format": 1, "pipeline": name, "partition_by": partition_by, "buckets": 1,
+            "format": 1, "pipeline": name, "partition_by": partition_by, "buckets": 1, "schema_version": 1,
             "key": ["hour", "account_id", "campaign_id"], "columns": columns,
         });
         let folder = self.path().join(name);
