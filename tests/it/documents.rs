@@ -205,7 +205,10 @@ fn the_demo_shows_what_the_readme_shows() {
     };
     let ran = hourmark(&["demo"]).expect_code(0);
     let screen = |text: &str| -> Vec<String> {
-        let mut shapes: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(shape).collect();
+        // Where the machine is slow there are lines about how far it is.
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let lines = lines.filter(|line| !line.starts_with("demo: ") || line.contains("hourly run"));
+        let mut shapes: Vec<String> = lines.map(shape).collect();
         shapes.dedup();
         shapes
     };

@@ -26,6 +26,7 @@ macro_rules! assert_shown {
         settings.add_filter(r"127\.0\.0\.1:\d{2,5}", "127.0.0.1:[port]");
         settings.add_filter(r"/tmp/\.tmp\w+|/var/folders/[^ `:]+/\.tmp\w+", "[folder]");
         settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z +(ERROR|WARN)", "[time] $1");
+        settings.add_filter(r"demo\.toml:\d+: ", "demo.toml:[line]: ");
         settings.add_filter(r" in \d+\.\d+s \(", " in [time] (");
         settings.add_filter(r"process \d+ on \S+", "process [id] on [host]");
         settings.bind(|| insta::assert_snapshot!(shown(&$ran), @$text));
@@ -85,21 +86,27 @@ fn a_pipeline_file_with_mistakes() {
         "page_size = \"500\" # the platform gives",
     );
     sandbox.edit("schedule = \"5 * * * *\"", "schedule = \"61 * * * *\"");
-    assert_shown!(sandbox.run(&["check", "demo"]), @r#"
+    let ran = sandbox.run(&["check", "demo"]);
+    let text = std::fs::read_to_string(sandbox.path().join("pipelines/demo.toml")).expect("the pipeline");
+    for key in ["schedule = \"61", "page_size = \"500\"", "settel"] {
+        let line = text.lines().position(|line| line.starts_with(key)).expect("the key") + 1;
+        assert!(ran.out.contains(&format!("demo.toml:{line}: ")) || ran.err.contains(&format!("demo.toml:{line}: ")));
+    }
+    assert_shown!(ran, @r#"
     exit 2
     3 problems in `pipelines/demo.toml`
-    pipelines/demo.toml:16: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
-    pipelines/demo.toml:62: `pagination.page_size` is "500": expected an integer
-    pipelines/demo.toml:87: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
+    pipelines/demo.toml:[line]: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
+    pipelines/demo.toml:[line]: `pagination.page_size` is "500": expected an integer
+    pipelines/demo.toml:[line]: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
 
     error: 1 of 1 pipeline files cannot be used
     "#);
     assert_shown!(sandbox.run(&["run", "demo"]), @r#"
     exit 2
     error: 3 problems in `pipelines/demo.toml`
-    pipelines/demo.toml:16: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
-    pipelines/demo.toml:62: `pagination.page_size` is "500": expected an integer
-    pipelines/demo.toml:87: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
+    pipelines/demo.toml:[line]: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
+    pipelines/demo.toml:[line]: `pagination.page_size` is "500": expected an integer
+    pipelines/demo.toml:[line]: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
     "#);
     write(&sandbox, "pipelines/broken.toml", "platform = \n");
     assert_shown!(sandbox.run(&["check", "broken"]), @r#"
