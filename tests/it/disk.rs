@@ -117,8 +117,14 @@ fn files_and_folders_in_the_wrong_place_are_named() {
     fs::write(sandbox.path().join("text.db"), "not a database, and longer than its header would be".repeat(30))
         .expect("a file");
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--lake", "file"], &["`file`", "hint: there is a file where a folder belongs: move it away"]),
-        (&["--lake", "file/lake"], &["file/lake", "hint: there is a file where a folder belongs"]),
+        (
+            &["--lake", "file"],
+            &["the lake `file` cannot be a folder: `file` is a file", "hint: move the file away, or choose another"],
+        ),
+        (
+            &["--lake", "file/lake"],
+            &["the lake `file/lake` cannot be a folder: `file` is a file", "hint: move the file away"],
+        ),
         (&["--state", "folder"], &["the state `folder` is a folder, expected a file", "hint: name a file in it"]),
         (&["--state", "text.db"], &["the state `text.db`", "it is not an SQLite database", "hint: name another file"]),
         (&["--state", "file/state.db"], &["file", "hint: name a state file in a folder"]),

@@ -162,8 +162,8 @@ fn a_platform_that_knows_only_utc_has_utc_s_hours_everywhere() {
     let api = Api::start(&["--accounts", "4", "--campaigns", "3", "--zones", zones, "--clock", now]);
     for align in ["hour", "utc_day"] {
         let sandbox = Sandbox::new(&api, Some(now));
-        sandbox.edit("to = \"{to}\" }", "to = \"{to}\", clock = \"utc\" }");
-        sandbox.edit("from = \"hour\"\nzone = \"account\"", "from = \"hour\"\nzone = \"utc\"");
+        sandbox.edit("to = \"{to}\"\n", "to = \"{to}\"\nclock = \"utc\"\n");
+        sandbox.edit("from = \"hour\"\nzone = \"account\"", "from = \"hour\"\nzone = \"utc\"    ");
         let align_is = format!("window.align={align}");
         let size = if align == "hour" { "window.size=24" } else { "window.size=1" };
         let run = quick(&["run", "demo", "--set", &align_is, "--set", size]);

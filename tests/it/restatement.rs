@@ -29,7 +29,7 @@ const ACCOUNTS: &[(&str, i64)] = &[("100001", 0), ("100002", HOUR / 2)];
 
 #[test]
 fn the_lake_follows_what_is_restated() {
-    let api = api(&["--accounts", "2", "--campaigns", "6", "--zones", "UTC,Asia/Kolkata"]);
+    let api = api(&["--accounts", "2", "--campaigns", "40", "--zones", "UTC,Asia/Kolkata"]);
     let first = seconds(FIRST);
     let mut sandbox = Sandbox::new(&api, Some(NOW));
     let mut last: Option<String> = None;
@@ -78,17 +78,19 @@ fn the_lake_follows_what_is_restated() {
 fn rows_that_a_platform_forgets_are_kept_where_the_pipeline_says_so() {
     let api = api(&["--accounts", "1", "--campaigns", "4", "--zones", "UTC"]);
     let sandbox = Sandbox::new(&api, Some(NOW));
-    let run = quick(&["run", "demo", "--set", "missing=keep"]);
-    sandbox.run(&run).expect_code(0);
+    let (drop, keep) = ("missing = \"drop\"\nmax_dropped_share = 0.5", "missing = \"keep\"");
+    sandbox.edit(drop, keep);
+    sandbox.run(&quick(&["run", "demo"])).expect_code(0);
     let before = sandbox.lake("demo");
     let hole =
         r#"{"holes":[{"from":"2026-11-18T00:00:00Z","to":"2026-11-18T06:00:00Z","until":"2027-01-01T00:00:00Z"}]}"#;
     api.post("/sim/accounts/100001", hole);
-    let again = ["backfill", "demo", "--from", "2026-11-18", "--to", "2026-11-19", "--again"];
-    sandbox.run(&quick(&[&again[..], &["--set", "missing=keep"]].concat())).expect_code(0);
+    let again = quick(&["backfill", "demo", "--from", "2026-11-18", "--to", "2026-11-19", "--again"]);
+    sandbox.run(&again).expect_code(0);
     assert_same(&sandbox.lake("demo"), &before);
     // With `drop` the same answer takes the rows away: a quarter of the day, less than the half that is refused.
-    sandbox.run(&quick(&again)).expect_code(0);
+    sandbox.edit(keep, drop);
+    sandbox.run(&again).expect_code(0);
     assert_same(&sandbox.lake("demo"), &api.truth(FIRST, SETTLED));
     assert!(sandbox.lake("demo").len() < before.len());
 }
