@@ -89,8 +89,8 @@ fn a_pipeline_file_with_mistakes() {
     exit 2
     3 problems in `pipelines/demo.toml`
     pipelines/demo.toml:16: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
-    pipelines/demo.toml:62: `pagination.page_size` is "500": expected an integer
-    pipelines/demo.toml:87: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
+    pipelines/demo.toml:67: `pagination.page_size` is "500": expected an integer
+    pipelines/demo.toml:93: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
 
     error: 1 of 1 pipeline files cannot be used
     "#);
@@ -98,8 +98,8 @@ fn a_pipeline_file_with_mistakes() {
     exit 2
     error: 3 problems in `pipelines/demo.toml`
     pipelines/demo.toml:16: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
-    pipelines/demo.toml:62: `pagination.page_size` is "500": expected an integer
-    pipelines/demo.toml:87: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
+    pipelines/demo.toml:67: `pagination.page_size` is "500": expected an integer
+    pipelines/demo.toml:93: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
     "#);
     write(&sandbox, "pipelines/broken.toml", "platform = \n");
     assert_shown!(sandbox.run(&["check", "broken"]), @r#"
