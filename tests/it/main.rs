@@ -5,7 +5,9 @@
 // Tests say on standard error that they were skipped, and why.
 #![allow(clippy::print_stderr)]
 
+mod commands;
 mod contract;
+mod documents;
 mod disk;
 mod errors;
 mod faults;
@@ -15,6 +17,7 @@ mod lease;
 mod outside;
 mod quota;
 mod readers;
+mod reference;
 mod recovery;
 mod restatement;
 mod sandbox;
