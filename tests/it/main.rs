@@ -7,8 +7,8 @@
 
 mod commands;
 mod contract;
-mod documents;
 mod disk;
+mod documents;
 mod errors;
 mod faults;
 mod hours;
@@ -17,8 +17,8 @@ mod lease;
 mod outside;
 mod quota;
 mod readers;
-mod reference;
 mod recovery;
+mod reference;
 mod restatement;
 mod sandbox;
 mod story;
