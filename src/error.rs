@@ -37,13 +37,16 @@ pub enum Outcome {
     Waiting,
     /// `gaps` found missing hours.
     GapsFound,
+    /// A signal ended the command before everything was done; what was done is kept.
+    Stopped,
     /// The command ended with an error.
     Failed(ErrorKind),
 }
 
 impl Outcome {
     /// The exit code: 0 done, 1 partly failed, 2 bad input, 3 waiting for quota, 4 another run is busy, 5 gaps found,
-    /// 6 the lake or state is not usable, 7 the platform refused, 70 internal (`EX_SOFTWARE` of sysexits).
+    /// 6 the lake or state is not usable, 7 the platform refused, 8 stopped by a signal, 70 internal (`EX_SOFTWARE` of
+    /// sysexits).
     pub fn code(self) -> u8 {
         match self {
             Outcome::Done => 0,
@@ -54,6 +57,7 @@ impl Outcome {
             Outcome::GapsFound => 5,
             Outcome::Failed(ErrorKind::Storage) => 6,
             Outcome::Failed(ErrorKind::Platform) => 7,
+            Outcome::Stopped => 8,
             Outcome::Failed(ErrorKind::Internal) => 70,
         }
     }

@@ -32,6 +32,7 @@ pub(super) async fn run(
     let mut kinds = vec![ErrorKind::BadInput; broken];
     for pipeline in pipelines {
         if stop.is_cancelled() {
+            worst = worse(worst, Outcome::Stopped);
             break;
         }
         let name = pipeline.name.clone();
@@ -113,8 +114,9 @@ fn worse(one: Outcome, other: Outcome) -> Outcome {
         Outcome::Done => 0,
         Outcome::GapsFound => 1,
         Outcome::Waiting => 2,
-        Outcome::PartlyFailed => 3,
-        Outcome::Failed(_) => 4,
+        Outcome::Stopped => 3,
+        Outcome::PartlyFailed => 4,
+        Outcome::Failed(_) => 5,
     };
     if weight(other) > weight(one) { other } else { one }
 }

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::layout::{self, Partition, STAGED};
 use super::record::DatasetRecord;
+use super::staged::{Found, StagedReader};
 use super::store::{self, Store};
 use super::writer::PartitionWriter;
 use super::{Published, StagedFile, StagedSlice, blocking, publish, staged};
@@ -78,6 +79,15 @@ impl Dataset {
             Ok(StagedFile { rows: rows.num_rows() as u64, doubles, bytes })
         })
         .await
+    }
+
+    /// Whether a unit's staged file is there and can be read so far as its footer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be looked at.
+    pub async fn is_staged(&self, key: &UnitKey) -> Result<bool> {
+        let found = StagedReader::find(self.store(), self.name(), key, 0).await?;
+        Ok(matches!(found, Found::Whole(_)))
     }
 
     /// All partitions that rows of these accounts with hours in `window` can belong to, in order.

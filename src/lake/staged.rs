@@ -120,36 +120,59 @@ pub(super) struct StagedHour {
     blocks: Vec<(Block, Bytes)>,
 }
 
+/// What was found where a unit's staged file should be.
+pub(super) enum Found {
+    /// The file, readable so far as its footer.
+    Whole(StagedReader),
+    /// No file.
+    Nothing,
+    /// A file that is not what was written.
+    Broken(ArrowError),
+}
+
 impl StagedReader {
     /// Opens a unit's staged file. A file of up to `keep` bytes is read at once and kept in memory.
     pub(super) async fn open(store: &Store, dataset: &str, key: &UnitKey, keep: u64) -> Result<StagedReader> {
-        let path = path(dataset, key);
-        let Some(stat) = store.stat(&path).await? else {
-            let shown = store.shown(&path);
-            return Err(Error::storage(format!("the staged file `{shown}` of unit `{key}` is missing"))
-                .hint("it was removed by hand: the unit must be fetched again"));
-        };
-        let tail_size = if stat.size <= keep { stat.size } else { TAIL.min(stat.size) };
-        let tail = store.read_range(&path, &stat, stat.size - tail_size..stat.size).await?;
-        let broken = |error: ArrowError| {
-            Error::storage(format!("the staged file `{}` of unit `{key}` is broken", store.shown(&path)))
+        let shown = store.shown(&path(dataset, key));
+        match StagedReader::find(store, dataset, key, keep).await? {
+            Found::Whole(reader) => Ok(reader),
+            Found::Nothing => Err(Error::storage(format!("the staged file `{shown}` of unit `{key}` is missing"))
+                .hint("run the same command again: the unit is fetched again")),
+            Found::Broken(error) => Err(Error::storage(format!("the staged file `{shown}` of unit `{key}` is broken"))
                 .because(error)
-                .hint("remove it: the unit is fetched again")
+                .hint("run the same command again: the unit is fetched again")),
+        }
+    }
+
+    /// Looks for a unit's staged file.
+    pub(super) async fn find(store: &Store, dataset: &str, key: &UnitKey, keep: u64) -> Result<Found> {
+        let path = path(dataset, key);
+        let Some(stat) = store.stat(&path).await? else { return Ok(Found::Nothing) };
+        let tail_size = if stat.size <= keep { stat.size } else { TAIL.min(stat.size) };
+        if tail_size == 0 {
+            return Ok(Found::Broken(broken("it is empty")));
+        }
+        let tail = store.read_range(&path, &stat, stat.size - tail_size..stat.size).await?;
+        let footer_size = match trailer(&tail) {
+            Ok(size) => size,
+            Err(error) => return Ok(Found::Broken(error)),
         };
-        let footer_size = trailer(&tail).map_err(broken)?;
         let needed = (footer_size as u64 + 10).min(stat.size);
         let tail = match needed <= tail_size {
             true => tail,
             false => store.read_range(&path, &stat, stat.size - needed..stat.size).await?,
         };
-        let footer = parse_footer(&tail, footer_size).map_err(broken)?;
+        let footer = match parse_footer(&tail, footer_size) {
+            Ok(footer) => footer,
+            Err(error) => return Ok(Found::Broken(error)),
+        };
         if footer.key != key.as_str() {
             let (shown, found) = (store.shown(&path), footer.key);
             return Err(Error::internal(format!("the staged file `{shown}` is that of `{found}`, not of `{key}`")));
         }
         let whole = (tail.len() as u64 == stat.size).then_some(tail);
         let Footer { schema, version, blocks, .. } = footer;
-        Ok(StagedReader { path, stat, schema, version, blocks, whole })
+        Ok(Found::Whole(StagedReader { path, stat, schema, version, blocks, whole }))
     }
 
     /// The file's bytes in memory.

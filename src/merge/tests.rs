@@ -143,7 +143,9 @@ fn the_guard_asks_for_a_total_only_where_it_matters() {
     assert_eq!(guard(&claim, &tally(89, 100, 11), None), Guard::NeedsTotal);
     assert_eq!(guard(&claim, &tally(89, 100, 11), Some(110)), Guard::Pass);
     assert!(matches!(guard(&claim, &tally(89, 100, 11), Some(109)), Guard::Refuse(_)));
-    assert!(matches!(guard(&claim, &tally(0, 1, 1), Some(1_000)), Guard::Refuse(_)));
+    assert!(matches!(guard(&claim, &tally(0, 2, 2), Some(1_000)), Guard::Refuse(_)));
+    assert_eq!(guard(&claim, &tally(0, 1, 1), Some(1_000)), Guard::Pass);
+    assert!(matches!(guard(&claim, &tally(0, 1, 1), Some(9)), Guard::Refuse(_)));
     assert_eq!(guard(&claim, &tally(0, 0, 0), None), Guard::Pass);
     let keep = Claim { missing: Missing::Keep, ..claim.clone() };
     assert_eq!(guard(&keep, &tally(0, 9, 9), None), Guard::Pass);

@@ -118,6 +118,8 @@ impl RunReport {
             Outcome::Failed(ErrorKind::Platform)
         } else if self.failed > 0 || self.fatal.is_some() {
             Outcome::PartlyFailed
+        } else if self.stopped {
+            Outcome::Stopped
         } else if self.resume.is_some() {
             Outcome::Waiting
         } else {
@@ -181,6 +183,7 @@ impl RunReport {
             (None, Outcome::Done) => "done",
             (None, Outcome::Waiting) => "waiting",
             (None, Outcome::PartlyFailed) => "partly failed",
+            (None, Outcome::Stopped) => "stopped",
             (None, Outcome::GapsFound | Outcome::Failed(_)) => "failed",
         };
         let note = match (error, &self.fatal, &self.resume) {

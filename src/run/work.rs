@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
+use crate::plan::grid_zone;
 use crate::state::{FailedUnit, Lease, StagedUnit, State};
 use crate::time::Instant;
 use crate::unit::Unit;
@@ -55,7 +56,7 @@ enum Ended {
 impl Run<'_> {
     /// Publishes what an earlier run staged and did not publish, before anything is planned: those hours are paid for.
     pub(super) async fn publish_leftovers(&self, report: &mut RunReport) -> Result<()> {
-        let leftovers = self.environment.state.staged_units(&self.pipeline.name).await?;
+        let leftovers = self.intact_leftovers().await?;
         let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
         self.dataset.sweep(&keys).await?;
         if leftovers.is_empty() {
@@ -72,6 +73,24 @@ impl Run<'_> {
         self.record(through, report).await?;
         let rest = publisher.rest();
         self.publish(&mut publisher, rest, report).await
+    }
+
+    /// The units that an earlier run left staged. One whose file somebody removed or a disk spoilt is forgotten: its
+    /// hours are still unread in the ledger, so they are fetched again.
+    async fn intact_leftovers(&self) -> Result<Vec<StagedUnit>> {
+        let mut intact = Vec::new();
+        for staged in self.environment.state.staged_units(&self.pipeline.name).await? {
+            if staged.rows == 0 || self.dataset.is_staged(&staged.unit.key).await? {
+                intact.push(staged);
+                continue;
+            }
+            let reason = "its staged file is gone or broken: it must be fetched again".to_owned();
+            tracing::warn!(unit = %staged.unit.key, "{reason}");
+            let failed =
+                FailedUnit { unit: staged.unit, reason, attempts: staged.requests, at: self.environment.clock.now() };
+            self.environment.state.record_failed(&self.lease, &failed).await?;
+        }
+        Ok(intact)
     }
 
     /// Fetches, stages and publishes `units`.
@@ -209,8 +228,11 @@ impl Run<'_> {
         let mut keys = Vec::new();
         for unit in through {
             match unit {
-                Through::Published(unit) => {
+                Through::Published(mut unit) => {
                     keys.push(unit.key.clone());
+                    for account in &mut unit.accounts {
+                        account.time_zone = grid_zone(&self.pipeline, account);
+                    }
                     published.push(unit);
                 }
                 Through::Refused(staged, message) => {

@@ -116,32 +116,45 @@ fn latest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
+/// Looks without writing anything, unless a killed process left a journal: then SQLite must first undo what was half
+/// written, which a connection for reading only may not.
 async fn schema_of(path: &Path, options: &SqliteConnectOptions) -> Result<Schema> {
-    let look = async {
-        let mut database = options.connect().await?;
-        let tables: Vec<(String,)> =
-            sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-                .fetch_all(&mut database)
-                .await?;
-        let has = |table: &str| tables.iter().any(|(name,)| name == table);
-        let schema = if tables.is_empty() {
-            Schema::Empty
-        } else if !has("_sqlx_migrations") {
-            Schema::Foreign
-        } else {
-            let version: Option<i64> =
-                sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut database).await?;
-            // A first opening that was cut short leaves the empty list of versions, and a table of ours never does.
-            match version {
-                Some(version) if has("leases") => Schema::Version(version),
-                None if tables.len() == 1 => Schema::Empty,
-                _ => Schema::Foreign,
-            }
-        };
-        database.close().await?;
-        Ok::<Schema, Trouble>(schema)
+    let found = match look(options).await {
+        Err(Trouble::Sql(error)) if wants_recovery(&error) => look(&options.clone().read_only(false)).await,
+        found => found,
     };
-    look.await.map_err(|trouble| told(path, "open", trouble))
+    found.map_err(|trouble| told(path, "open", trouble))
+}
+
+/// READONLY_ROLLBACK and READONLY_RECOVERY.
+fn wants_recovery(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(code.as_ref(), "776" | "264"))
+}
+
+async fn look(options: &SqliteConnectOptions) -> Result<Schema, Trouble> {
+    let mut database = options.connect().await?;
+    let tables: Vec<(String,)> =
+        sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            .fetch_all(&mut database)
+            .await?;
+    let has = |table: &str| tables.iter().any(|(name,)| name == table);
+    let schema = if tables.is_empty() {
+        Schema::Empty
+    } else if !has("_sqlx_migrations") {
+        Schema::Foreign
+    } else {
+        let version: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut database).await?;
+        // A first opening that was cut short leaves the empty list of versions, and a table of ours never does.
+        match version {
+            Some(version) if has("leases") => Schema::Version(version),
+            None if tables.len() == 1 => Schema::Empty,
+            _ => Schema::Foreign,
+        }
+    };
+    database.close().await?;
+    Ok(schema)
 }
 
 fn refuse_unknown(path: &Path, found: &Schema) -> Result<()> {

@@ -30,7 +30,7 @@ const STEP_DAYS: i64 = 2;
 pub struct PublishedUnit {
     /// Its key, as it was staged.
     pub key: UnitKey,
-    /// The accounts it brought.
+    /// The accounts it brought, each in the zone whose hours the platform reports for it.
     pub accounts: Vec<Account>,
     /// The part of its window whose hours were over when it was fetched.
     pub window: Window,

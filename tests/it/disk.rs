@@ -109,6 +109,37 @@ fn a_state_of_a_newer_schema_is_left_alone() {
 }
 
 #[test]
+fn a_journal_that_a_killed_process_left_is_no_obstacle() {
+    let api = api(&["--accounts", "1", "--campaigns", "1"]);
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    sandbox.run(&["run", "demo"]).expect_code(0);
+    let data = sandbox.path().join("data");
+    let (state, journal) = (data.join("state.db"), data.join("state.db-journal"));
+    let (cut_state, cut_journal) = (data.join("cut"), data.join("cut-journal"));
+    block_on(async {
+        use sqlx::{Connection, Executor};
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&state);
+        let mut database = sqlx::SqliteConnection::connect_with(&options).await.expect("the state");
+        // More pages than the cache may hold: some of the transaction is in the file before it is over.
+        let half = "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN; CREATE TABLE half (bytes BLOB); \
+                    INSERT INTO half WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200) \
+                    SELECT randomblob(4000) FROM n;";
+        database.execute(half).await.expect("half a transaction");
+        fs::copy(&state, &cut_state).expect("a copy");
+        fs::copy(&journal, &cut_journal).expect("a copy");
+        database.execute("ROLLBACK").await.expect("the other half");
+        database.close().await.expect("closed");
+    });
+    for command in [&["status", "demo"][..], &["gaps", "demo"], &["run", "demo"]] {
+        fs::copy(&cut_state, &state).expect("a copy");
+        fs::copy(&cut_journal, &journal).expect("a copy");
+        sandbox.run(command).expect_code(0);
+        assert!(!journal.exists(), "{command:?}: what was half written is still there");
+    }
+    assert_eq!(metrics(&api), 4, "nothing was forgotten");
+}
+
+#[test]
 fn files_and_folders_in_the_wrong_place_are_named() {
     let api = api(&["--accounts", "1", "--campaigns", "1"]);
     let sandbox = Sandbox::new(&api, Some(NOW));
@@ -117,8 +148,14 @@ fn files_and_folders_in_the_wrong_place_are_named() {
     fs::write(sandbox.path().join("text.db"), "not a database, and longer than its header would be".repeat(30))
         .expect("a file");
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--lake", "file"], &["`file`", "hint: there is a file where a folder belongs: move it away"]),
-        (&["--lake", "file/lake"], &["file/lake", "hint: there is a file where a folder belongs"]),
+        (
+            &["--lake", "file"],
+            &["the lake `file` cannot be a folder: `file` is a file", "hint: move the file away, or choose another"],
+        ),
+        (
+            &["--lake", "file/lake"],
+            &["the lake `file/lake` cannot be a folder: `file` is a file", "hint: move the file away"],
+        ),
         (&["--state", "folder"], &["the state `folder` is a folder, expected a file", "hint: name a file in it"]),
         (&["--state", "text.db"], &["the state `text.db`", "it is not an SQLite database", "hint: name another file"]),
         (&["--state", "file/state.db"], &["file", "hint: name a state file in a folder"]),

@@ -73,7 +73,7 @@ fn a_revoked_account_fails_alone_and_heals() {
     api.post("/sim/accounts/100002", r#"{"revoked":true}"#);
     let sandbox = Sandbox::new(&api, Some(NOW));
     let ran = sandbox.run(&quick(&["run", "demo"])).expect_code(1);
-    assert!(ran.err.contains("ACCOUNT_REVOKED"), "{}", ran.err);
+    assert!(ran.err.contains("HTTP 403: access to 100002 was revoked"), "{}", ran.err);
 
     let expected = api.truth(FIRST, SETTLED);
     let others = expected.iter().filter(|(key, _)| key.0 != "100002");
@@ -84,7 +84,11 @@ fn a_revoked_account_fails_alone_and_heals() {
     let gaps: Value = serde_json::from_str(&ran.out).expect("JSON");
     let gaps = gaps.as_array().expect("a list");
     assert!(gaps.iter().all(|gap| gap["account_id"] == "100002"), "{gaps:?}");
-    assert!(gaps.iter().all(|gap| gap["reason"].as_str().is_some_and(|r| r.contains("ACCOUNT_REVOKED"))), "{gaps:?}");
+    assert!(
+        gaps.iter()
+            .all(|gap| gap["reason"].as_str().is_some_and(|r| r.contains("HTTP 403: access to 100002 was revoked"))),
+        "{gaps:?}"
+    );
     let hours: u64 = gaps.iter().map(|gap| gap["hours"].as_u64().expect("hours")).sum();
     assert_eq!(hours, 3 * 24 + 11);
     assert_eq!((gaps[0]["from"].as_str(), gaps[gaps.len() - 1]["to"].as_str()), (Some(FIRST), Some(SETTLED)));

@@ -162,8 +162,8 @@ fn a_platform_that_knows_only_utc_has_utc_s_hours_everywhere() {
     let api = Api::start(&["--accounts", "4", "--campaigns", "3", "--zones", zones, "--clock", now]);
     for align in ["hour", "utc_day"] {
         let sandbox = Sandbox::new(&api, Some(now));
-        sandbox.edit("to = \"{to}\" }", "to = \"{to}\", clock = \"utc\" }");
-        sandbox.edit("from = \"hour\"\nzone = \"account\"", "from = \"hour\"\nzone = \"utc\"");
+        sandbox.edit("to = \"{to}\"\n", "to = \"{to}\"\nclock = \"utc\"\n");
+        sandbox.edit("from = \"hour\"\nzone = \"account\"", "from = \"hour\"\nzone = \"utc\"    ");
         let align_is = format!("window.align={align}");
         let size = if align == "hour" { "window.size=24" } else { "window.size=1" };
         let run = quick(&["run", "demo", "--set", &align_is, "--set", size]);
@@ -205,7 +205,7 @@ fn folded(truth: &Rows) -> (Rows, BTreeSet<Key>) {
 fn days_by_label_fold_the_repeated_hour_and_lack_the_skipped_one() {
     let now = "2026-12-20T12:00:00Z";
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/insights.toml");
-    let arguments = ["--accounts", "8", "--campaigns", "5", "--zones", ZONES, "--dense", "--clock", now];
+    let arguments = ["--accounts", "8", "--campaigns", "3", "--zones", ZONES, "--dense", "--clock", now];
     for (clamp, by_number) in [(false, false), (true, true)] {
         let api = Api::start(&[&arguments[..], if clamp { &["--clamp-pages"] } else { &[] }].concat());
         let sandbox = Sandbox::new(&api, Some(now));
@@ -217,13 +217,10 @@ fn days_by_label_fold_the_repeated_hour_and_lack_the_skipped_one() {
             text = text.replace("total_pages = \"page_info.total_page\"\n", "");
         }
         std::fs::write(sandbox.path().join("pipelines/insights.toml"), text).expect("a pipeline");
-        let days = [
-            ("2026-10-24", "2026-10-26"),
-            ("2026-03-29", "2026-03-30"),
-            ("2026-11-01", "2026-11-02"),
-            ("2026-04-05", "2026-04-06"),
-            ("2026-10-04", "2026-10-05"),
-        ];
+        let mut days = vec![("2026-10-24", "2026-10-26"), ("2026-03-29", "2026-03-30")];
+        if by_number {
+            days.extend([("2026-11-01", "2026-11-02"), ("2026-04-05", "2026-04-06"), ("2026-10-04", "2026-10-05")]);
+        }
         let mut truth = Rows::new();
         for (from, to) in days {
             sandbox.run(&["backfill", "insights", "--from", from, "--to", to]).expect_code(0);
@@ -231,16 +228,16 @@ fn days_by_label_fold_the_repeated_hour_and_lack_the_skipped_one() {
         }
         let (expected, both) = folded(&truth);
         assert_same(&sandbox.lake("insights"), &expected);
-        // Berlin in October, New York and St. John's in November: five campaigns each.
-        assert_eq!(both.len(), 3 * 5);
+        // Berlin in October, New York and St. John's in November: three campaigns each.
+        assert_eq!(both.len(), if by_number { 3 * 3 } else { 3 });
         let placed = placed(&sandbox, "insights");
         for (key, row) in &placed {
             assert_eq!(row.covered == 2, both.contains(key), "{key:?} {row:?}");
         }
         let of_autumn = placed.iter().filter(|(key, row)| key.0 == "100001" && row.local.starts_with("2026-10-25"));
-        assert_eq!(of_autumn.count(), 24 * 5);
+        assert_eq!(of_autumn.count(), 24 * 3);
         let of_spring = placed.iter().filter(|(key, row)| key.0 == "100001" && row.local.starts_with("2026-03-29"));
-        assert_eq!(of_spring.count(), 23 * 5);
+        assert_eq!(of_spring.count(), 23 * 3);
     }
 }
 

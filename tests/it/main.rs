@@ -20,5 +20,6 @@ mod readers;
 mod recovery;
 mod reference;
 mod restatement;
+mod sample;
 mod sandbox;
 mod story;

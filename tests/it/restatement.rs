@@ -29,7 +29,7 @@ const ACCOUNTS: &[(&str, i64)] = &[("100001", 0), ("100002", HOUR / 2)];
 
 #[test]
 fn the_lake_follows_what_is_restated() {
-    let api = api(&["--accounts", "2", "--campaigns", "6", "--zones", "UTC,Asia/Kolkata"]);
+    let api = api(&["--accounts", "2", "--campaigns", "40", "--zones", "UTC,Asia/Kolkata"]);
     let first = seconds(FIRST);
     let mut sandbox = Sandbox::new(&api, Some(NOW));
     let mut last: Option<String> = None;
@@ -71,6 +71,8 @@ fn the_lake_follows_what_is_restated() {
         assert!(contents(&sandbox) == files, "{now}: a file was written for nothing");
         last = Some(now.to_owned());
     }
+    // The list of accounts was asked for whenever its age had passed, and was the same each time.
+    assert_eq!((requests(&api, "accounts"), api.stats()["not_modified_304"].as_u64()), (4, Some(3)));
     assert!(vanished > 3 && late > 3 && restated > 300, "{vanished} vanished, {late} late, {restated} restated");
 }
 
@@ -78,17 +80,19 @@ fn the_lake_follows_what_is_restated() {
 fn rows_that_a_platform_forgets_are_kept_where_the_pipeline_says_so() {
     let api = api(&["--accounts", "1", "--campaigns", "4", "--zones", "UTC"]);
     let sandbox = Sandbox::new(&api, Some(NOW));
-    let run = quick(&["run", "demo", "--set", "missing=keep"]);
-    sandbox.run(&run).expect_code(0);
+    let (drop, keep) = ("missing = \"drop\"\nmax_dropped_share = 0.5", "missing = \"keep\"");
+    sandbox.edit(drop, keep);
+    sandbox.run(&quick(&["run", "demo"])).expect_code(0);
     let before = sandbox.lake("demo");
     let hole =
         r#"{"holes":[{"from":"2026-11-18T00:00:00Z","to":"2026-11-18T06:00:00Z","until":"2027-01-01T00:00:00Z"}]}"#;
     api.post("/sim/accounts/100001", hole);
-    let again = ["backfill", "demo", "--from", "2026-11-18", "--to", "2026-11-19", "--again"];
-    sandbox.run(&quick(&[&again[..], &["--set", "missing=keep"]].concat())).expect_code(0);
+    let again = quick(&["backfill", "demo", "--from", "2026-11-18", "--to", "2026-11-19", "--again"]);
+    sandbox.run(&again).expect_code(0);
     assert_same(&sandbox.lake("demo"), &before);
     // With `drop` the same answer takes the rows away: a quarter of the day, less than the half that is refused.
-    sandbox.run(&quick(&again)).expect_code(0);
+    sandbox.edit(keep, drop);
+    sandbox.run(&again).expect_code(0);
     assert_same(&sandbox.lake("demo"), &api.truth(FIRST, SETTLED));
     assert!(sandbox.lake("demo").len() < before.len());
 }
@@ -111,4 +115,22 @@ fn an_answer_that_would_take_most_of_a_day_away_is_refused() {
     sandbox.run(&again).expect_code(0);
     assert_same(&sandbox.lake("demo"), &before);
     assert_eq!(status(&sandbox)["failed"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn the_only_row_of_an_hour_may_be_taken_back() {
+    let api = api(&["--accounts", "4", "--campaigns", "1", "--zones", "UTC"]);
+    let mut sandbox = Sandbox::new(&api, Some(NOW));
+    sandbox.run(&quick(&["run", "demo"])).expect_code(0);
+    // Hour by hour, each mark is asked for by itself: at three days of age one row in fifty goes, and it is all there is.
+    let mut taken_back = 0;
+    for now in ["2026-11-20T13:00:00Z", "2026-11-20T14:00:00Z", "2026-11-20T15:00:00Z", "2026-11-20T16:00:00Z"] {
+        api.post("/sim/clock", &format!(r#"{{"now":"{now}"}}"#));
+        let next = Sandbox::new(&api, Some(now));
+        copy(&sandbox.path().join("data"), &next.path().join("data"));
+        sandbox = next;
+        let ran = sandbox.run(&quick(&["run", "demo"])).expect_code(0);
+        taken_back += numbers(&ran, "rows")[3];
+    }
+    assert!(taken_back > 0);
 }
