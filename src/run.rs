@@ -34,8 +34,8 @@ use crate::unit::Account;
 
 pub use report::{RunReport, UnitEnd};
 
-/// How many days of a backfill are planned at once.
-const BACKFILL_STRETCH_DAYS: i64 = 8;
+/// How many days of a backfill are planned at once: the memory of its units against the requests that a cut costs.
+const BACKFILL_STRETCH_DAYS: i64 = 31;
 
 /// What a run works with.
 #[derive(Debug, Clone)]
