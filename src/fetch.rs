@@ -206,7 +206,9 @@ impl Fetch {
                 Unlisted::Failed(match self.credentials_hint() {
                     Some(hint) if refusal.unauthorized => failed.hint(hint),
                     _ if refusal.fatal => failed.hint("check `api.base_url` and the network"),
-                    _ => failed,
+                    _ => {
+                        failed.hint("check `api.base_url` and `accounts.path`, or come back when the platform is well")
+                    }
                 })
             }
             Halt::ComeBack { until, why } => Unlisted::ComeBack { until, reason: why },

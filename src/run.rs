@@ -169,8 +169,9 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
     Ok(())
 }
 
-/// A backfill in pieces of a few days, newest first, so that neither its units nor its ledger need be held at once.
-fn stretches(ask: Ask) -> Vec<Ask> {
+/// A backfill in the pieces in which it is planned, newest first, so that neither its units nor its ledger need be held
+/// at once.
+pub fn stretches(ask: Ask) -> Vec<Ask> {
     let Ask::Backfill { from, to, again } = ask else { return vec![ask] };
     let mut pieces = Vec::new();
     let mut end = to;

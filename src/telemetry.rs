@@ -159,7 +159,8 @@ pub fn init_logging(format: LogFormat, verbosity: i8) -> Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        // Colours are for eyes: in a file they are noise.
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
         .with_span_events(FmtSpan::NONE);
     let done = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),

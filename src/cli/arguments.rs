@@ -40,6 +40,14 @@ fn long_version() -> &'static str {
     VERSION.as_str()
 }
 
+fn date(text: &str) -> Result<NaiveDate, &'static str> {
+    text.parse().map_err(|_| "expected a date such as 2026-11-20")
+}
+
+fn instant(text: &str) -> Result<Instant, &'static str> {
+    text.parse().map_err(|_| "expected an instant such as 2026-11-20T12:00:00Z")
+}
+
 /// Flags that every command has. Each can also stand in `hourmark.toml` or in a `HOURMARK_*` variable.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
@@ -68,7 +76,7 @@ pub(super) struct Global {
     pub overrides: Vec<String>,
 
     /// Takes this moment for now, as `2026-11-20T12:00:00Z`; for tests
-    #[arg(long, global = true, value_name = "INSTANT", env = "HOURMARK_NOW", hide_env = true)]
+    #[arg(long, global = true, value_name = "INSTANT", env = "HOURMARK_NOW", hide_env = true, value_parser = instant)]
     pub now: Option<Instant>,
 
     /// How log lines are written
@@ -193,11 +201,11 @@ pub(super) struct BackfillArguments {
     pub pipeline: String,
 
     /// The first date
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     pub from: NaiveDate,
 
     /// The first date after the last
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     pub to: NaiveDate,
 
     /// Only these accounts
@@ -217,11 +225,11 @@ pub(super) struct PlanArguments {
     pub pipelines: Vec<String>,
 
     /// Plans a backfill from this date
-    #[arg(long, value_name = "DATE", requires = "to")]
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "to")]
     pub from: Option<NaiveDate>,
 
     /// The first date after the backfill's last
-    #[arg(long, value_name = "DATE", requires = "from")]
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
     pub to: Option<NaiveDate>,
 }
 

@@ -39,8 +39,11 @@ pub(super) fn check(settings: &Settings, screen: &Screen, arguments: &CheckArgum
 fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
     let rules = &pipeline.window;
     let windows = match (rules.align, rules.size) {
+        (Align::Hour, 1) => "one hour".to_owned(),
         (Align::Hour, size) => format!("up to {size} hours"),
+        (Align::AccountDay, 1) => "a whole day on the account's clock".to_owned(),
         (Align::AccountDay, size) => format!("{size} whole days on the account's clock"),
+        (Align::UtcDay, 1) => "a whole day in UTC".to_owned(),
         (Align::UtcDay, size) => format!("{size} whole days in UTC"),
     };
     let marks: Vec<String> = rules.refresh.iter().map(|mark| span(*mark)).collect();
@@ -144,7 +147,10 @@ pub(super) fn new(settings: &Settings, screen: &Screen, arguments: &NewArguments
     let path = settings.pipelines.join(format!("{}.toml", arguments.name));
     let text = pipeline::starter(&arguments.name);
     // The file must be one that the next command accepts: a name that is none is refused here.
-    pipeline::parse(&path.display().to_string(), &text, &[])?;
+    pipeline::parse(&path.display().to_string(), &text, &[]).map_err(|_| {
+        Error::bad_input(format!("`{}` cannot be a pipeline's name", arguments.name))
+            .hint("expected lower-case letters, digits and `_`, a letter first, as in `hourmark new acme_ads`")
+    })?;
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Error::bad_input(format!("`{}` is there already", path.display()))
             .hint("choose another name, or remove the file"),

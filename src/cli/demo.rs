@@ -22,8 +22,8 @@ const PIPELINE: &str = include_str!("../../pipelines/demo.toml");
 const TOKEN: &str = "demo-token";
 /// What the demo asks the lake.
 #[cfg(feature = "query")]
-const QUESTION: &str = "select date, count(*) as campaign_hours, sum(impressions) as impressions, sum(clicks) as clicks, \
-                        sum(spend) as spend from demo group by date order by date";
+const QUESTION: &str = "select currency, count(*) as campaign_hours, sum(impressions) as impressions, sum(clicks) as \
+                        clicks, sum(spend) as spend from demo group by currency order by currency";
 
 pub(super) async fn demo(
     settings: &Settings,

@@ -14,6 +14,8 @@ use super::screen::Screen;
 
 /// Between two drawings of a bar.
 const REDRAW: Duration = Duration::from_millis(200);
+/// Before the first plain line: a sign of life where something is slow.
+const FIRST_LINE: Duration = Duration::from_secs(4);
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
@@ -68,8 +70,10 @@ async fn draw(bar: ProgressBar, meter: Arc<Meter>, progress: Arc<Progress>) {
 
 async fn lines(screen: Screen, name: String, meter: Arc<Meter>, progress: Arc<Progress>) {
     let began = Instant::now();
+    let mut pause = FIRST_LINE;
     loop {
-        tokio::time::sleep(LINE_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = LINE_EVERY;
         let (ended, planned) = (progress.ended.load(Ordering::Relaxed), progress.planned.load(Ordering::Relaxed));
         let elapsed = began.elapsed();
         let eta = eta(ended, planned, elapsed).map(|left| format!(", about {} left", super::report::span(left)));

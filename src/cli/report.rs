@@ -107,19 +107,22 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// `2h 5m`, `3d`, `12.3s`: two parts at most, none of them zero.
+/// `2h 5m`, `12.3s`: two parts at most.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
-    let parts = |large: u64, unit: &str, small: u64, part: &str| match small {
-        0 => format!("{large}{unit}"),
-        _ => format!("{large}{unit} {small}{part}"),
-    };
     match seconds {
-        0..60 if time.subsec_millis() == 0 => format!("{seconds}s"),
+        0..60 if time.subsec_nanos() == 0 => format!("{seconds}s"),
         0..60 => format!("{:.1}s", time.as_secs_f64()),
-        60..3600 => parts(seconds / 60, "m", seconds % 60, "s"),
-        3600..86_400 => parts(seconds / 3600, "h", seconds % 3600 / 60, "m"),
-        _ => parts(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+        60..3600 => two_parts(seconds / 60, "m", seconds % 60, "s"),
+        3600..86_400 => two_parts(seconds / 3600, "h", seconds % 3600 / 60, "m"),
+        _ => two_parts(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+    }
+}
+
+fn two_parts(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    match small {
+        0 => format!("{large}{large_unit}"),
+        _ => format!("{large}{large_unit} {small}{small_unit}"),
     }
 }
 
@@ -133,7 +136,8 @@ mod tests {
         assert_eq!(size(1_234_567), "1.2 MB");
         assert_eq!(span(Duration::from_millis(12_340)), "12.3s");
         assert_eq!(span(Duration::from_secs(7_500)), "2h 5m");
-        assert_eq!(span(Duration::from_secs(3 * 86_400)), "3d");
+        assert_eq!(span(Duration::from_secs(1_800)), "30m");
+        assert_eq!(span(Duration::from_secs(1)), "1s");
         assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::pipeline::Pipeline;
 use crate::plan::Ask;
 use crate::run::{self, Environment, Order, Progress, RunReport};
@@ -23,34 +24,32 @@ pub(super) async fn run(
     arguments: &RunArguments,
     stop: CancellationToken,
 ) -> Result<Outcome> {
-    let pipelines = settings.pipelines(&arguments.pipelines)?;
-    if pipelines.is_empty() {
-        return Err(Error::bad_input(format!("no pipelines in `{}`", settings.pipelines.display()))
-            .hint("`hourmark new NAME` writes one to begin with, `hourmark demo` shows a whole run"));
-    }
+    let (pipelines, broken) = settings.usable(&arguments.pipelines)?;
+    let count = pipelines.len() + broken;
     let environment = settings.environment().await?;
     let order = Order { ask: Ask::Due, accounts: arguments.accounts.clone() };
-    if let [only] = pipelines.as_slice() {
-        return one(&environment, screen, only.clone(), &order, stop).await.map(|report| report.outcome());
-    }
     let mut worst = Outcome::Done;
+    let mut kinds = vec![ErrorKind::BadInput; broken];
     for pipeline in pipelines {
         if stop.is_cancelled() {
             worst = worse(worst, Outcome::Stopped);
             break;
         }
         let name = pipeline.name.clone();
-        let outcome = match one(&environment, screen, pipeline, &order, stop.clone()).await {
-            Ok(report) => report.outcome(),
+        match one(&environment, screen, pipeline, &order, stop.clone()).await {
+            Ok(report) => worst = worse(worst, report.outcome()),
+            Err(error) if count == 1 => return Err(error),
             // One pipeline's error does not keep the others from running.
             Err(error) => {
-                Screen::complain(&format!("error in pipeline `{name}`: {}", error.report()));
-                Outcome::Failed(error.kind())
+                tracing::error!(pipeline = name, "{}", error.report());
+                kinds.push(error.kind());
             }
-        };
-        worst = worse(worst, outcome);
+        }
     }
-    Ok(worst)
+    match kinds.first() {
+        Some(kind) => Err(Error::new(*kind, format!("{} of {count} pipelines could not run", kinds.len()))),
+        None => Ok(worst),
+    }
 }
 
 pub(super) async fn backfill(
@@ -59,15 +58,20 @@ pub(super) async fn backfill(
     arguments: &BackfillArguments,
     stop: CancellationToken,
 ) -> Result<Outcome> {
-    if arguments.from >= arguments.to {
-        return Err(Error::bad_input(format!("--from {} is not before --to {}", arguments.from, arguments.to))
-            .hint("--to is the first date that is not fetched"));
-    }
+    let ask = past(arguments.from, arguments.to, arguments.again)?;
     let pipeline = settings.pipeline(&arguments.pipeline)?;
     let environment = settings.environment().await?;
-    let ask = Ask::Backfill { from: arguments.from, to: arguments.to, again: arguments.again };
     let order = Order { ask, accounts: arguments.accounts.clone() };
     one(&environment, screen, pipeline, &order, stop).await.map(|report| report.outcome())
+}
+
+/// A backfill of `[from, to)`.
+pub(super) fn past(from: NaiveDate, to: NaiveDate, again: bool) -> Result<Ask> {
+    if from >= to {
+        return Err(Error::bad_input(format!("--from {from} is not before --to {to}"))
+            .hint("--to is the first date that is not fetched"));
+    }
+    Ok(Ask::Backfill { from, to, again })
 }
 
 pub(super) async fn schedule(
@@ -77,9 +81,6 @@ pub(super) async fn schedule(
     stop: CancellationToken,
 ) -> Result<Outcome> {
     let pipelines = settings.pipelines(&arguments.pipelines)?;
-    if pipelines.is_empty() {
-        return Err(Error::bad_input(format!("no pipelines in `{}`", settings.pipelines.display())));
-    }
     let environment = settings.environment().await?;
     for pipeline in &pipelines {
         screen.remark(&format!("{}: due at `{}` (UTC)", pipeline.name, pipeline.schedule));

@@ -76,19 +76,33 @@ impl Settings {
     }
 
     /// The pipelines that `names` mean, or all of the folder. A broken file is an error where it was asked for by name;
-    /// among all it is reported together with the others.
+    /// among all it is reported, and the others are given.
     pub(super) fn pipelines(&self, names: &[String]) -> Result<Vec<Arc<Pipeline>>> {
+        self.usable(names).map(|(pipelines, _)| pipelines)
+    }
+
+    /// As [`Settings::pipelines`], and how many files of the folder were reported as broken.
+    pub(super) fn usable(&self, names: &[String]) -> Result<(Vec<Arc<Pipeline>>, usize)> {
         if !names.is_empty() {
-            return names.iter().map(|name| self.pipeline(name)).collect();
+            let named: Result<Vec<Arc<Pipeline>>> = names.iter().map(|name| self.pipeline(name)).collect();
+            return named.map(|pipelines| (pipelines, 0));
         }
-        let (pipelines, errors) = pipeline::load_folder(&self.pipelines, &self.overrides);
+        let (pipelines, mut errors) = pipeline::load_folder(&self.pipelines, &self.overrides);
+        if pipelines.is_empty() && errors.len() == 1 {
+            return Err(errors.remove(0));
+        }
         for error in &errors {
             tracing::error!("{}", error.report());
         }
-        if pipelines.is_empty() && !errors.is_empty() {
-            return Err(Error::bad_input(format!("no usable pipeline in `{}`", self.pipelines.display())));
+        if pipelines.is_empty() {
+            let folder = self.pipelines.display();
+            return Err(match errors.len() {
+                0 => Error::bad_input(format!("no pipelines in `{folder}`"))
+                    .hint("`hourmark new NAME` writes one to begin with, `hourmark demo` shows a whole run"),
+                count => Error::bad_input(format!("none of the {count} pipeline files in `{folder}` can be used")),
+            });
         }
-        Ok(pipelines.into_iter().map(Arc::new).collect())
+        Ok((pipelines.into_iter().map(Arc::new).collect(), errors.len()))
     }
 
     /// The pipeline of a name in the folder, or of a file.
@@ -99,9 +113,26 @@ impl Settings {
                 "there is no pipeline `{name}`: `{}` does not exist",
                 path.display()
             ))
-            .hint(format!("`hourmark new {name}` writes one to begin with; the folder is set by --pipelines")));
+            .hint(self.known(name)));
         }
         pipeline::load(&path, &self.overrides).map(Arc::new)
+    }
+
+    /// What there is instead of the pipeline `name`.
+    fn known(&self, name: &str) -> String {
+        let mut names: Vec<String> = std::fs::read_dir(&self.pipelines)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        names.sort();
+        if names.is_empty() {
+            return "`hourmark new NAME` writes one to begin with; --pipelines names the folder".to_owned();
+        }
+        names.sort_by(|a, b| strsim::jaro(b, name).total_cmp(&strsim::jaro(a, name)));
+        let shown: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
+        format!("there are: {}; `hourmark new NAME` writes another; --pipelines names the folder", shown.join(", "))
     }
 
     /// The file that a name or path means.
@@ -124,11 +155,19 @@ fn read_file(named: Option<&Path>) -> Result<(File, PathBuf)> {
             return Ok((File::default(), PathBuf::new()));
         }
         Err(error) => {
-            return Err(Error::bad_input(format!("cannot read the settings file `{}`", path.display())).because(error));
+            return Err(Error::bad_input(format!("cannot read the settings file `{}`", path.display()))
+                .because(error)
+                .hint(
+                    "it was named by --config or HOURMARK_CONFIG; without them `hourmark.toml` is read where it is",
+                ));
         }
     };
-    let file = toml::from_str(&text).map_err(|error| {
-        Error::bad_input(format!("the settings file `{}` is wrong: {}", path.display(), error.message()))
+    let file = toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        // The parser names a type of the language that it is written in.
+        let said = error.message().replace("expected usize", "expected a whole number");
+        Error::bad_input(format!("the settings file `{}` is wrong in line {line}: {said}", path.display()))
             .hint("it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)")
     })?;
     Ok((file, folder))

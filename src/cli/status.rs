@@ -94,7 +94,9 @@ impl<'a> Facts<'a> {
         for begin in hours {
             let end = next_hour(begin, zone);
             let cell = ledger.cell(slot(begin));
-            if end > self.now || (cell.is_none() && begin < known.started) {
+            // An hour that nobody has asked for yet is missing only once it was due.
+            let due = end + self.pipeline.window.settle <= self.now && begin >= known.started;
+            if end > self.now || (cell.is_none() && !due) {
                 continue;
             }
             let state = hour_state(end, cell, &self.pipeline.window, self.now);

@@ -178,7 +178,8 @@ impl Fetch {
         if tries.total() > 0 {
             self.meter.add(Count::Retries, 1);
         }
-        tracing::trace!(request = %asking.request.redacted_url(), attempt = tries.total() + 1, "send");
+        let (request, attempt) = (asking.request.redacted_url(), tries.total() + 1);
+        tracing::trace!(%request, attempt, "sending");
         let out_of_time = async {
             asking.stop.cancelled().await;
             tokio::time::sleep(LAST_GRACE).await;
@@ -187,8 +188,13 @@ impl Fetch {
             answer = self.client.send(asking.request, asking.known) => answer,
             () = out_of_time => return Err(Halt::Stopped),
         };
-        if let Ok(response) = &answer {
-            self.meter.add(Count::Bytes, response.body.len() as u64);
+        match &answer {
+            Ok(response) => {
+                self.meter.add(Count::Bytes, response.body.len() as u64);
+                tracing::debug!(%request, attempt, status = response.status, bytes = response.body.len(), "answered");
+            }
+            // Why is told with the decision that follows.
+            Err(_) => tracing::debug!(%request, attempt, "no answer"),
         }
         Ok(answer)
     }

@@ -107,7 +107,7 @@ impl Dataset {
     /// as it was.
     pub async fn publish(&self, partition: Partition, slices: &[StagedSlice], fence: u64) -> Result<Published> {
         let published = publish::publish(self, partition, slices).await?;
-        tracing::debug!(
+        tracing::info!(
             dataset = self.name(),
             %partition,
             fence,

@@ -21,6 +21,9 @@ use super::table::{LAKE_STORE, LakeTable};
 use super::{QueryInput, view};
 use crate::error::{Error, ErrorKind, Result};
 
+/// Where the tables are found without being said; nobody writes it, so no message shows it.
+const CATALOG: &str = "hourmark";
+const SCHEMA: &str = "lake";
 /// So many of the largest users of memory are named when it does not suffice.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not zero");
 
@@ -89,12 +92,24 @@ impl Engine {
                 }
                 _ => wrong_text("the query does not fit the tables"),
             },
+            DataFusionError::Plan(said) if said.starts_with("table '") && said.ends_with("' not found") => {
+                let path = said.split('\'').nth(1).unwrap_or_default();
+                let name = path.strip_prefix(&format!("{CATALOG}.{SCHEMA}.")).unwrap_or(path);
+                Error::bad_input(format!("no table is named `{name}`"))
+                    .hint(format!("tables: {}", self.tables.join(", ")))
+            }
+            DataFusionError::Plan(said) if said.starts_with("No SQL statements") => {
+                Error::bad_input("the query is empty").hint(format!("tables: {}", self.tables.join(", ")))
+            }
             DataFusionError::Plan(_) => {
                 wrong_text("the query does not fit the tables").hint(format!("tables: {}", self.tables.join(", ")))
             }
             DataFusionError::SQL(parser, _) => {
                 let said = parser.to_string();
                 Error::bad_input(format!("not a query: {}", said.trim_start_matches("sql parser error: ")))
+            }
+            DataFusionError::NotImplemented(said) if said.contains("single SQL statement") => {
+                Error::bad_input("more than one statement").hint("ask one after the other")
             }
             DataFusionError::NotImplemented(_) | DataFusionError::Configuration(_) => {
                 wrong_text("the query engine cannot do this")
@@ -132,7 +147,7 @@ impl Engine {
 fn context(input: &QueryInput) -> Result<SessionContext, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
-        .with_default_catalog_and_schema("hourmark", "lake")
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_collect_statistics(true)
         .with_parquet_pruning(true)
         .with_parquet_page_index_pruning(true);

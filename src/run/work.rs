@@ -296,6 +296,7 @@ impl Worker {
             requests: slice.requests,
         };
         self.state.record_staged(&self.lease, &staged).await?;
+        tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");
         Ok(Ended::Staged { staged, outside: slice.outside, unknown_fields: slice.unknown_fields })
     }
 }

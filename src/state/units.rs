@@ -103,6 +103,22 @@ impl State {
         work.await.map_err(|trouble| self.failed("list the staged units in", trouble))
     }
 
+    /// The newest published units of `pipeline`, at most `most`; `fetched_at` is when they were published.
+    pub async fn published_units(&self, pipeline: &str, most: u32) -> Result<Vec<StagedUnit>> {
+        let work = async {
+            let rows = sqlx::query(
+                "SELECT key, lane, accounts, window_from, window_to, closed_from, closed_to, row_count, requests, at \
+                 FROM units WHERE pipeline = $1 AND status = 'published' ORDER BY at DESC, key LIMIT $2",
+            )
+            .bind(pipeline)
+            .bind(i64::from(most))
+            .fetch_all(&self.readers)
+            .await?;
+            rows.iter().map(staged_from).collect::<Result<Vec<StagedUnit>, Trouble>>()
+        };
+        work.await.map_err(|trouble| self.failed("list the published units in", trouble))
+    }
+
     /// The units of `pipeline` whose last attempt failed and whose hours no later unit has brought, newest failure
     /// first. A failure that is older than 90 days is forgotten; its hours are still missing in the ledger.
     pub async fn failed_units(&self, pipeline: &str) -> Result<Vec<FailedUnit>> {

@@ -2,9 +2,14 @@
 
 // A test crate exports nothing: `pub` says only which helpers are for other files.
 #![allow(unreachable_pub, dead_code)]
+// Tests say on standard error that they were skipped, and why.
+#![allow(clippy::print_stderr)]
 
+mod commands;
 mod contract;
 mod disk;
+mod documents;
+mod errors;
 mod faults;
 mod hours;
 mod layers;
@@ -13,6 +18,8 @@ mod outside;
 mod quota;
 mod readers;
 mod recovery;
+mod reference;
 mod restatement;
+mod sample;
 mod sandbox;
 mod story;

@@ -196,7 +196,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn cron(&mut self, path: &KeyPath, text: &str) -> Option<String> {
-        const FIELDS: [&str; 5] = ["minute", "hour", "day of month", "month", "day of week"];
+        const FIELDS: [(&str, &str); 5] = [
+            ("minute", "0 to 59"),
+            ("hour", "0 to 23"),
+            ("day of month", "1 to 31"),
+            ("month", "1 to 12"),
+            ("day of week", "0 to 7"),
+        ];
         let fields: Vec<&str> = text.split_whitespace().collect();
         if fields.len() != FIELDS.len() {
             let expected = "expected five fields (minute, hour, day of month, month, day of week) as in 5 * * * *";
@@ -210,7 +216,9 @@ impl Checker<'_> {
             alone[index] = field;
             if parser.parse(&alone.join(" ")).is_err() {
                 let (shown_text, shown_field) = (shown(text), shown(field));
-                self.wrong(path, format!("is {shown_text}: its {} {shown_field} is not one of cron's", FIELDS[index]));
+                let (name, range) = FIELDS[index];
+                let expected = format!("expected {range}, `*`, a list, a range or a step");
+                self.wrong(path, format!("is {shown_text}: its {name} is {shown_field}, {expected}"));
             }
         }
         let joined = fields.join(" ");

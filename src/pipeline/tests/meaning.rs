@@ -9,8 +9,8 @@ fn schedules() {
     let at = |cron: &str| problems(&format!("schedule = \"{cron}\"\n{SMALL}"), &[]);
     assert_snapshot!(at("61 25 * * *"), @r#"
     2 problems in `pipelines/acme.toml`
-    pipelines/acme.toml:1: `schedule` is "61 25 * * *": its minute "61" is not one of cron's
-    pipelines/acme.toml:1: `schedule` is "61 25 * * *": its hour "25" is not one of cron's
+    pipelines/acme.toml:1: `schedule` is "61 25 * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
+    pipelines/acme.toml:1: `schedule` is "61 25 * * *": its hour is "25", expected 0 to 23, `*`, a list, a range or a step
     "#);
     assert_snapshot!(at("0 5 * * * *"), @r#"
     1 problem in `pipelines/acme.toml`

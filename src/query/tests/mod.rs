@@ -176,7 +176,7 @@ async fn only_reading_is_possible() {
 async fn a_wrong_query_is_told_what_there_is() {
     let lake = Lake::with_two_pipelines();
     insta::assert_snapshot!(error(lake.input(), "select spend from demos").await.report(), @r#"
-    the query does not fit the tables: table 'hourmark.lake.demos' not found
+    no table is named `demos`
       hint: tables: demo, demo__restatements, "shop-ads", campaign_hours
     "#);
     insta::assert_snapshot!(error(lake.input(), "select spent from demo").await.report(), @r"
