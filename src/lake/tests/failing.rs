@@ -92,7 +92,7 @@ async fn leftovers_are_swept_and_what_lives_stays() {
     insta::with_settings!({ filters => vec![("[0-9a-f]{16}", "DIGEST")] }, {
         insta::assert_snapshot!(report(place.root(), &error), @r"
         the staged file `LAKE/_staged/shop/DIGEST.arrow` of unit `shop/a/1` is missing
-          hint: it was removed by hand: the unit must be fetched again
+          hint: run the same command again: the unit is fetched again
         ");
     });
 }
