@@ -173,14 +173,18 @@ pub fn reach_of(pipeline: &Pipeline, oldest: impl Iterator<Item = Instant>, ask:
     }
 }
 
+/// Marks that passed while nothing ran, or while a platform refused, are caught up on for so long. The watermark does not
+/// tell: it only says that every hour was read once.
+const CATCH_UP_DAYS: i64 = 31;
+
 fn due_reach(rules: &WindowRules, watermark: Instant, now: Instant) -> Option<Window> {
     let oldest_mark = rules.refresh.iter().copied().max().unwrap_or_default().max(rules.lookback);
     // A day's marks count from its end, so its first hours are up to a day (and a shift) older than the mark.
     let days = match rules.align {
         Align::Hour => 1,
-        Align::AccountDay | Align::UtcDay => rules.size + 2,
+        Align::AccountDay | Align::UtcDay => i64::from(rules.size) + 2,
     };
-    let refreshed = now - oldest_mark - chrono::Duration::days(i64::from(days));
+    let refreshed = now - oldest_mark - chrono::Duration::days(days + CATCH_UP_DAYS);
     Window::new(snap(refreshed.min(watermark)), snap(now) + chrono::Duration::days(1))
 }
 

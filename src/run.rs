@@ -108,9 +108,9 @@ pub async fn run(
     report.take_counts(&meter.read(), began.elapsed());
     let summary = report.summary(result.as_ref().err());
     let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;
-    environment.state.release(&run.lease).await?;
+    let released = environment.state.release(&run.lease).await;
     // What went wrong in the run says more than that its end could not be recorded either.
-    result.and(ended).map(|()| report)
+    result.and(ended).and(released).map(|()| report)
 }
 
 async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Result<Lease> {

@@ -180,6 +180,18 @@ fn keys_stay_the_same_until_the_hours_are_recorded() {
     assert_eq!(one, other);
 }
 
+#[test]
+fn marks_that_passed_in_a_month_without_runs_are_caught_up_on() {
+    let pipeline = pipeline(&[]);
+    let now = at("2026-11-20T12:00:00Z");
+    let mut histories = vec![History::new(account("1", "UTC"), at("2026-11-19T00:00:00Z"))];
+    let first = plan_for(&pipeline, &histories, Ask::Due, now);
+    carry_out(&pipeline, &mut histories, &first, now);
+    let counts = asked(&pipeline, &plan_for(&pipeline, &histories, Ask::Due, at("2026-12-20T12:00:00Z")));
+    let read_before = counts.keys().filter(|(_, hour)| *hour < at("2026-11-20T11:00:00Z")).count();
+    assert_eq!(read_before, 35, "each of the hours that were read a month ago has marks to come");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

@@ -66,6 +66,9 @@ fn placed(sandbox: &Sandbox, pipeline: &str) -> BTreeMap<Key, Placed> {
     all
 }
 
+/// Which of [`ACCOUNTS`], the date, its hours, and the labels that come twice with their offsets.
+type Day = (usize, &'static str, usize, &'static [(&'static str, i16)]);
+
 #[test]
 fn days_have_as_many_hours_as_the_account_s_clock_shows() {
     let api = Api::start(&[
@@ -80,9 +83,6 @@ fn days_have_as_many_hours_as_the_account_s_clock_shows() {
         "2026-12-20T12:00:00Z",
     ]);
     let sandbox = Sandbox::new(&api, Some("2026-12-20T12:00:00Z"));
-    // (zone, date, hours, labels that come twice with their offsets)
-    // (account, local date, its hours, the offsets at some of them)
-    type Day = (usize, &'static str, usize, &'static [(&'static str, i16)]);
     let days: &[Day] = &[
         (0, "2026-03-29", 23, &[]),
         (0, "2026-10-25", 25, &[("2026-10-25T02:00", 120), ("2026-10-25T02:00", 60)]),

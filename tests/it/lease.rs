@@ -100,3 +100,21 @@ fn a_schedule_stops_in_the_middle_of_a_run() {
     sandbox.run(&quick(&["run", "demo"])).expect_code(0);
     assert_same(&sandbox.lake("demo"), &api.truth(FIRST, SETTLED));
 }
+
+#[cfg(unix)]
+#[test]
+fn pipelines_that_a_stop_kept_from_running_are_not_called_done() {
+    let api = api(&["--accounts", "2", "--campaigns", "2", "--latency", "60ms"]);
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    let pipelines = sandbox.path().join("pipelines");
+    std::fs::copy(pipelines.join("demo.toml"), pipelines.join("zz_later.toml")).expect("a second pipeline");
+    let running = Running::start(sandbox.command(&quick(&["run", "--workers", "1"])));
+    wait_until("the first pipeline is at work", || metrics(&api) >= 2);
+    running.stop();
+    running.end().expect_code(8);
+    assert!(!sandbox.lake_path().join("zz_later").exists());
+    sandbox.run(&quick(&["run"])).expect_code(0);
+    let expected = api.truth(FIRST, SETTLED);
+    assert_same(&sandbox.lake("demo"), &expected);
+    assert_same(&sandbox.lake("zz_later"), &expected);
+}

@@ -49,7 +49,7 @@ fn reads(python: &Path) -> bool {
 }
 
 /// Written past the test harness, which would keep it to itself where the test passes.
-fn skip(test: &str, what: &str) {
+pub fn skip(test: &str, what: &str) {
     let _gone = writeln!(std::io::stderr(), "skipped: {test} needs {what}");
 }
 

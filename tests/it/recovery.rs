@@ -200,3 +200,21 @@ fn the_order_in_which_units_end_leaves_no_trace() {
     assert!(contents(&one) == contents(&batches), "batches leave different bytes");
     assert_eq!(contents(&one).len(), 4);
 }
+
+#[test]
+fn units_staged_before_a_column_was_added_are_published_with_it() {
+    let api = slow_api("41");
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    killed_when(&sandbox, || staged(&sandbox).iter().filter(|name| name.ends_with(".arrow")).count() >= 4);
+    sandbox.edit("\nupdated_at = {", "\nname_again = { type = \"text\", from = \"campaign_name\" }\nupdated_at = {");
+    let ran = sandbox.run(&quick(BACKFILL)).expect_code(0);
+    assert!(numbers(&ran, "units").len() == 5, "nothing was left over: {}", ran.err);
+    assert_same(&sandbox.lake("demo"), &truth(&api));
+    let count =
+        "select count(*) as n, count(name_again) as named, sum((name_again = campaign_name)::int) as same from demo";
+    let ran = sandbox.run(&["query", count, "--format", "csv"]).expect_code(0);
+    let counts: Vec<usize> = ran.out.lines().nth(1).expect("a row").split(',').map(|n| n.parse().expect("n")).collect();
+    assert_eq!(counts[0], truth(&api).len());
+    assert!(0 < counts[1] && counts[1] < counts[0], "{counts:?}: rows from before have no value");
+    assert_eq!(counts[1], counts[2]);
+}

@@ -134,3 +134,21 @@ fn the_only_row_of_an_hour_may_be_taken_back() {
     }
     assert!(taken_back > 0);
 }
+
+#[test]
+fn a_machine_that_was_off_for_weeks_catches_up_on_its_marks() {
+    let api = api(&["--accounts", "1", "--campaigns", "2", "--zones", "UTC"]);
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    sandbox.run(&quick(&["run", "demo"])).expect_code(0);
+    let before = sandbox.lake("demo");
+    let later = "2026-12-20T12:00:00Z";
+    api.post("/sim/clock", &format!(r#"{{"now":"{later}"}}"#));
+    let after = Sandbox::new(&api, Some(later));
+    copy(&sandbox.path().join("data"), &after.path().join("data"));
+    after.run(&quick(&["run", "demo", "--set", "window.size=168"])).expect_code(0);
+    // All marks of the first run's hours passed while nothing ran; the last of them is what counts.
+    let truth = api.truth(FIRST, SETTLED);
+    assert_ne!(before, truth, "nothing was restated: the test proves nothing");
+    let found = after.lake("demo").into_iter().filter(|(key, _)| key.2 < seconds(SETTLED)).collect();
+    assert_same(&found, &truth);
+}
