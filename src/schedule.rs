@@ -1,7 +1,7 @@
 //! Runs pipelines on their cron schedules until it is stopped.
 //!
-//! A tick only asks for what is due, so a missed tick heals with the next one. Ticks of one pipeline never overlap: one
-//! that comes while its run still goes on is left away, because the next will ask for the same hours. The scheduler
+//! A tick only asks for what is due, so a missed tick heals with the next one. Runs of one pipeline never overlap: a tick
+//! that comes while its run still goes on is answered when that has ended, and several count as one. The scheduler
 //! library only rings; a second clock of our own watches that it does, and rings itself where it does not.
 
 use std::sync::Arc;
