@@ -165,7 +165,8 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
         let planned = run.plan(&known, ask).await?;
         run.work(planned.units, report).await?;
     }
-    report.stopped |= run.stop.is_cancelled();
+    // A signal after the last unit stopped nothing.
+    report.stopped = run.stop.is_cancelled() && report.units_left() > 0;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub(super) fn line(report: &RunReport) -> String {
         Ask::Due => "hourly run".to_owned(),
         Ask::Backfill { from, to, .. } => format!("backfill {from} to {to}"),
     };
-    let how = if report.stopped { "stopped, all done work is kept" } else { outcome(report.outcome()) };
+    let how = outcome(report.outcome());
     let rate = report.rows as f64 / report.elapsed.as_secs_f64().max(0.001);
     format!(
         "{}: {what} {how} in {} ({} accounts, {} units, {} rows, {:.0} rows/s)",

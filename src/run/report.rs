@@ -132,6 +132,11 @@ impl RunReport {
         self.resume.is_some() || self.fatal.is_some() || self.stopped
     }
 
+    /// Planned units that neither failed nor are published. Those that an earlier run staged were not planned.
+    pub(super) fn units_left(&self) -> u64 {
+        self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + self.failed)
+    }
+
     pub(super) fn add_plan(&mut self, plan: &Plan) {
         self.planned += plan.units.len() as u64;
         self.beyond_retention += plan.beyond_retention;
@@ -196,7 +201,7 @@ impl RunReport {
             outcome: outcome.to_owned(),
             units_done: self.published,
             units_failed: self.failed,
-            units_waiting: self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + self.failed),
+            units_waiting: self.units_left(),
             rows_added: self.added,
             rows_changed: self.changed,
             rows_removed: self.removed,
