@@ -111,7 +111,12 @@ impl Run<'_> {
                 broken.get_or_insert(error);
             }
         }
-        while workers.join_next().await.is_some() {}
+        while let Some(joined) = workers.join_next().await {
+            // A unit that ended without a word must not pass for done.
+            if let Err(error) = joined {
+                broken.get_or_insert(Error::internal("a worker of the run broke down").because(error));
+            }
+        }
         report.stopped |= self.stop.is_cancelled();
         if let Some(error) = broken {
             return Err(error);
