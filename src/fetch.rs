@@ -174,7 +174,7 @@ impl Fetch {
     }
 
     /// The pipeline's limits, for progress.
-    pub fn quotas(&self) -> &Quotas {
+    pub fn quotas(&self) -> &Arc<Quotas> {
         &self.quotas
     }
 

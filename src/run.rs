@@ -13,7 +13,7 @@ mod report;
 mod work;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant as Moment;
 
@@ -27,6 +27,7 @@ use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
 use crate::plan::{self, Ask, Plan, Subject};
+use crate::quota::Quotas;
 use crate::state::{Acquired, KnownAccount, Lease, RunKind, State};
 use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day};
@@ -72,6 +73,8 @@ pub struct Progress {
     pub failed: AtomicU64,
     /// Partitions published.
     pub published: AtomicU64,
+    /// The limits that the run keeps, once it has them: how much of them is in use.
+    pub quotas: OnceLock<Arc<Quotas>>,
 }
 
 /// Everything one run holds while it lasts.
@@ -99,6 +102,7 @@ pub async fn run(
     let began = Moment::now();
     // Before the lease: a wrong secret or an unusable lake should not look like a run.
     let fetch = Fetch::new(pipeline.clone(), environment.state.clone(), environment.clock, meter.clone())?;
+    progress.quotas.get_or_init(|| fetch.quotas().clone());
     let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;

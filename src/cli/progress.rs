@@ -93,6 +93,9 @@ fn facts(meter: &Meter, progress: &Progress, elapsed: Duration) -> String {
     let failed = progress.failed.load(Ordering::Relaxed);
     let pace = requests as f64 / elapsed.as_secs_f64().max(0.001);
     let mut text = format!("{rows} rows, {requests} requests ({pace:.1}/s)");
+    if let Some(quotas) = progress.quotas.get() {
+        text.push_str(&format!(", quota: {}", quotas.describe()));
+    }
     if failed > 0 {
         text.push_str(&format!(", {failed} failed"));
     }
