@@ -13,8 +13,8 @@ mod report;
 mod work;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant as Moment;
 
 use chrono::Duration;
