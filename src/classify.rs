@@ -17,7 +17,7 @@ use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::Value;
 use url::Url;
 
-use crate::pipeline::{ResponseAction, ResponseRule};
+use crate::pipeline::{Fault, ResponseAction, ResponseRule, Scope, ValueTest};
 use crate::secret::{Secret, mask};
 use crate::time::Instant;
 
@@ -63,28 +63,60 @@ pub enum Verdict {
     Throttled {
         /// How long the platform asks to wait, where it says so; zero where that moment has passed.
         wait: Option<Duration>,
+        /// Whose limit, where the answer tells.
+        scope: Option<Scope>,
         /// What was answered.
         why: String,
     },
-    /// The credentials are not accepted: no request of the pipeline will be.
-    Unauthorized {
+    /// The credentials are not accepted: with fresh ones it may be.
+    Reauthorise {
         /// What was answered.
         why: String,
+    },
+    /// Too much was asked for at once.
+    Split {
+        /// What was answered.
+        why: String,
+    },
+    /// The account is gone or closed to us.
+    SkipAccount {
+        /// What was answered.
+        why: String,
+    },
+    /// What was to be created is there already.
+    Adopt {
+        /// Its id.
+        id: String,
     },
     /// It will not pass.
     Fail {
+        /// Whose fault it is, where that is known.
+        fault: Option<Fault>,
         /// What was answered.
         why: String,
     },
 }
 
-/// Says what `outcome` means. `secrets` are masked in messages that the platform wrote; `now` is used for dates in
-/// `Retry-After` where the answer has no `Date` of its own.
-pub fn classify(outcome: &Outcome<'_>, rules: &[ResponseRule], secrets: &[Secret], now: Instant) -> Verdict {
+/// What an answer is read with.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// The pipeline's rules, in their order.
+    pub rules: &'a [ResponseRule],
+    /// Masked in messages that the platform wrote.
+    pub secrets: &'a [Secret],
+    /// For waits that are told as moments, where the answer has no `Date` of its own.
+    pub now: Instant,
+    /// How often this request was refused before because of a limit.
+    pub refusals: u32,
+}
+
+/// Says what `outcome` means.
+pub fn classify(outcome: &Outcome<'_>, reading: &Reading<'_>) -> Verdict {
+    let Reading { rules, secrets, now, refusals: _ } = *reading;
     let (status, headers, body) = match *outcome {
         Outcome::Answer { status, headers, body } => (status, headers, body),
         Outcome::Broken { why, may_pass: true } => return Verdict::Retry { why: mask(why, secrets) },
-        Outcome::Broken { why, may_pass: false } => return Verdict::Fail { why: mask(why, secrets) },
+        Outcome::Broken { why, may_pass: false } => return Verdict::Fail { fault: None, why: mask(why, secrets) },
     };
     let success = (200..300).contains(&status);
     if status == 304 {
@@ -94,11 +126,12 @@ pub fn classify(outcome: &Outcome<'_>, rules: &[ResponseRule], secrets: &[Secret
     let document = if wants_body { read(body) } else { None };
     let rule = rules.iter().find(|rule| fits(rule, status, document.as_ref()));
     let action = match rule {
-        Some(rule) => rule.action,
+        Some(rule) => rule.action.clone(),
         None if success => ResponseAction::Ok,
-        None if status == 429 => ResponseAction::Throttled,
+        None if status == 429 => ResponseAction::Throttled { scope: None, wait: Vec::new() },
+        None if status == 401 => ResponseAction::Reauthorise,
         None if status == 408 || status >= 500 => ResponseAction::Retry,
-        None => ResponseAction::Fail,
+        None => ResponseAction::Fail { fault: Fault::Platform },
     };
     if action == ResponseAction::Ok {
         return Verdict::Ok;
@@ -108,29 +141,32 @@ pub fn classify(outcome: &Outcome<'_>, rules: &[ResponseRule], secrets: &[Secret
     let wait = retry_after(headers, now);
     match action {
         ResponseAction::Ok => Verdict::Ok,
-        ResponseAction::Throttled => Verdict::Throttled { wait, why },
+        ResponseAction::Throttled { scope, wait: _ } => Verdict::Throttled { wait, scope, why },
         // Whoever says when to come back is obeyed, whatever the status.
-        ResponseAction::Retry if wait.is_some() => Verdict::Throttled { wait, why },
+        ResponseAction::Retry if wait.is_some() => Verdict::Throttled { wait, scope: None, why },
         ResponseAction::Retry => Verdict::Retry { why },
-        ResponseAction::Fail if rule.is_none() && status == 401 => Verdict::Unauthorized { why },
-        ResponseAction::Fail => Verdict::Fail { why },
+        ResponseAction::Reauthorise => Verdict::Reauthorise { why },
+        ResponseAction::Split => Verdict::Split { why },
+        ResponseAction::SkipAccount => Verdict::SkipAccount { why },
+        ResponseAction::Adopt { .. } => Verdict::Fail { fault: None, why },
+        ResponseAction::Fail { fault } => Verdict::Fail { fault: rule.map(|_| fault), why },
     }
 }
 
 fn fits_status(rule: &ResponseRule, status: u16) -> bool {
-    rule.status.is_none_or(|wanted| wanted == status)
+    rule.statuses.is_empty() || rule.statuses.contains(&status)
 }
 
 fn fits(rule: &ResponseRule, status: u16, document: Option<&Value>) -> bool {
     if !fits_status(rule, status) {
         return false;
     }
-    let Some(path) = &rule.path else { return true };
+    let Some((path, test)) = &rule.path else { return true };
     let Some(document) = document else { return false };
-    path.values_in(document).into_iter().any(|value| match (&rule.equals, text_of(value)) {
-        (Some(wanted), Some(text)) => *wanted == text,
-        (Some(_), None) => false,
-        (None, _) => !value.is_null(),
+    path.values_in(document).into_iter().any(|value| match (test, text_of(value)) {
+        (ValueTest::AnyOf(wanted), Some(text)) => wanted.contains(&text),
+        (ValueTest::Present, _) => !value.is_null(),
+        _ => false,
     })
 }
 
@@ -165,8 +201,7 @@ fn describe(status: u16, headers: &HeaderMap, body: &[u8], document: Option<&Val
 /// Says which rule decided, where the status does not show it.
 fn with_rule(why: String, rule: Option<&ResponseRule>) -> String {
     match rule {
-        Some(ResponseRule { path: Some(path), equals: Some(equals), .. }) => format!("{why} (`{path}` is {equals})"),
-        Some(ResponseRule { path: Some(path), equals: None, .. }) => format!("{why} (`{path}` is there)"),
+        Some(ResponseRule { path: Some((path, _)), .. }) => format!("{why} (`{path}`)"),
         _ => why,
     }
 }

@@ -81,7 +81,7 @@ impl Quotas {
             let clock = MonotonicClock;
             match quota.scope {
                 Scope::Account => by_account.push(RateLimiter::dashmap_with_clock(pace(quota), clock)),
-                Scope::App => by_app.push(RateLimiter::direct_with_clock(pace(quota), clock)),
+                Scope::App | Scope::Endpoint => by_app.push(RateLimiter::direct_with_clock(pace(quota), clock)),
             }
         }
         Quotas {
@@ -206,7 +206,7 @@ impl Used {
 /// late then does not shift all later permits. The burst is never less than one permit, so the limiters never find one
 /// too large.
 fn pace(quota: &Quota) -> governor::Quota {
-    let requests = (f64::from(quota.requests) * quota.safety).max(f64::MIN_POSITIVE);
+    let requests = (f64::from(quota.units) * quota.safety).max(f64::MIN_POSITIVE);
     let interval = Duration::try_from_secs_f64(quota.per.as_secs_f64() / requests).unwrap_or(Duration::MAX);
     let cell = (interval / PERMIT.get()).clamp(Duration::from_nanos(1), LONGEST_CELL);
     let late = LATENESS.as_nanos().div_ceil(cell.as_nanos());
@@ -222,11 +222,8 @@ async fn sleep_out(refused: &NotUntil<std::time::Instant>) {
 }
 
 fn declared(quota: &Quota) -> String {
-    let scope = match quota.scope {
-        Scope::App => "app",
-        Scope::Account => "account",
-    };
-    format!("{} {}/{} by {scope}", quota.name, quota.requests, humantime::format_duration(quota.per))
+    let scope = quota.scope.word();
+    format!("{} {}/{} by {scope}", quota.name, quota.units, humantime::format_duration(quota.per))
 }
 
 /// A poisoned lock holds counters that are still right: no code can stop between two halves of a change.

@@ -85,6 +85,7 @@ mod tests {
     fn policy() -> Retry {
         Retry {
             attempts: 4,
+            total: Duration::from_secs(900),
             base: Duration::from_secs(1),
             cap: Duration::from_secs(5),
             max_wait: Duration::from_secs(600),
@@ -96,7 +97,7 @@ mod tests {
     }
 
     fn throttled(seconds: Option<u64>) -> Verdict {
-        Verdict::Throttled { wait: seconds.map(Duration::from_secs), why: "HTTP 429".into() }
+        Verdict::Throttled { wait: seconds.map(Duration::from_secs), scope: None, why: "HTTP 429".into() }
     }
 
     fn waits(verdict: &Verdict, jitter: f64) -> Vec<f64> {
@@ -145,8 +146,8 @@ mod tests {
 
     #[test]
     fn what_will_not_pass_is_given_up_at_once() {
-        let fail = Verdict::Fail { why: "HTTP 404".into() };
-        let unauthorized = Verdict::Unauthorized { why: "HTTP 401".into() };
+        let fail = Verdict::Fail { fault: None, why: "HTTP 404".into() };
+        let unauthorized = Verdict::Reauthorise { why: "HTTP 401".into() };
         assert_eq!(decide(&policy(), Tries::default().and(&fail), &fail, 0.5), Decision::GiveUp);
         assert_eq!(decide(&policy(), Tries::default().and(&unauthorized), &unauthorized, 0.5), Decision::GiveUp);
     }

@@ -59,11 +59,11 @@ fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
         format!("  columns     {}", columns_line(pipeline)),
     ];
     for quota in &pipeline.quotas {
-        let used = f64::from(quota.requests) * quota.safety;
+        let used = f64::from(quota.units) * quota.safety;
         lines.push(format!(
             "  quota       {}: {} per {}, {used:.1} of them used",
             quota.name,
-            quota.requests,
+            quota.units,
             span(quota.per)
         ));
     }

@@ -126,7 +126,7 @@ fn text(pipeline: &Pipeline, accounts: usize, planned: &Plan, experience: &Exper
     lines.push(format!("  requests    about {:.0}, and {listing:.0} for lists", metrics.ceil()));
     for quota in &pipeline.quotas {
         let requests = match quota.scope {
-            Scope::App => ("the app".to_owned(), metrics + listing),
+            Scope::App | Scope::Endpoint => ("the app".to_owned(), metrics + listing),
             Scope::Account => busiest(pipeline, planned, experience, now),
         };
         lines.push(format!("  quota       {}", quota_line(quota, requests)));
@@ -158,12 +158,12 @@ fn busiest(pipeline: &Pipeline, planned: &Plan, experience: &Experience, now: In
 }
 
 fn quota_line(quota: &Quota, (whose, requests): (String, f64)) -> String {
-    let pace = f64::from(quota.requests) * quota.safety / quota.per.as_secs_f64();
+    let pace = f64::from(quota.units) * quota.safety / quota.per.as_secs_f64();
     let time = Duration::from_secs_f64(((requests - f64::from(quota.burst)).max(0.0) / pace).min(1e9));
     format!(
         "{}: {} per {} for {whose}: about {:.0} requests, {}",
         quota.name,
-        quota.requests,
+        quota.units,
         span(quota.per),
         requests.ceil(),
         span(time)

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::Fetch;
-use crate::classify::{Outcome, Verdict, classify};
+use crate::classify::{Outcome, Reading, Verdict, classify};
 use crate::error::Error;
 use crate::http::client::Response;
 use crate::http::transport::TransportError;
@@ -107,7 +107,7 @@ impl Fetch {
                 (Verdict::Ok, Ok(response)) => match read(response) {
                     Ok(value) => return Ok(Answered::Read(value, response.clone())),
                     Err(Unread::Again(why)) => verdict = Verdict::Retry { why: self.masked(&why) },
-                    Err(Unread::Final(why)) => verdict = Verdict::Fail { why: self.masked(&why) },
+                    Err(Unread::Final(why)) => verdict = Verdict::Fail { fault: None, why: self.masked(&why) },
                 },
                 _ => {}
             }
@@ -127,7 +127,7 @@ impl Fetch {
         let decision = decide(&self.pipeline.retry, tries, &verdict, rand::random());
         let status = answer.as_ref().ok().map(|response| response.status);
         let throttled = matches!(verdict, Verdict::Throttled { .. });
-        let unauthorized = matches!(verdict, Verdict::Unauthorized { .. });
+        let unauthorized = matches!(verdict, Verdict::Reauthorise { .. });
         let why = reason(verdict);
         tracing::debug!(attempt = tries.total(), status, ?decision, why, "no page");
         if throttled {
@@ -154,20 +154,22 @@ impl Fetch {
 
     fn judge(&self, asking: &Asking<'_>, answer: &Result<Response, TransportError>) -> Verdict {
         let (rules, secrets, now) = (&self.pipeline.responses, self.client.secrets(), self.clock.now());
+        let reading = Reading { rules, secrets, now, refusals: 0 };
         match answer {
             Ok(response) => {
                 let outcome =
                     Outcome::Answer { status: response.status, headers: &response.headers, body: &response.body };
-                match classify(&outcome, rules, secrets, now) {
-                    Verdict::NotModified if asking.known.is_none() => {
-                        Verdict::Fail { why: "HTTP 304, though the request was not conditional".to_owned() }
-                    }
+                match classify(&outcome, &reading) {
+                    Verdict::NotModified if asking.known.is_none() => Verdict::Fail {
+                        fault: None,
+                        why: "HTTP 304, though the request was not conditional".to_owned(),
+                    },
                     verdict => verdict,
                 }
             }
             Err(error) => {
                 let outcome = Outcome::Broken { why: &error.to_string(), may_pass: error.may_pass() };
-                classify(&outcome, rules, secrets, now)
+                classify(&outcome, &reading)
             }
         }
     }
@@ -245,9 +247,11 @@ fn reason(verdict: Verdict) -> String {
     match verdict {
         Verdict::Retry { why }
         | Verdict::Throttled { why, .. }
-        | Verdict::Unauthorized { why }
-        | Verdict::Fail { why } => why,
+        | Verdict::Reauthorise { why }
+        | Verdict::Split { why }
+        | Verdict::SkipAccount { why }
+        | Verdict::Fail { why, .. } => why,
         // These two are answers and do not come here.
-        Verdict::Ok | Verdict::NotModified => String::new(),
+        Verdict::Ok | Verdict::NotModified | Verdict::Adopt { .. } => String::new(),
     }
 }

@@ -8,7 +8,10 @@ use std::collections::HashSet;
 
 use super::problem::{KeyPath, Problems};
 use super::tree::Node;
-use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, ResponseAction, ResponseRule, raw};
+use super::{
+    Api, Auth, Fault, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, ResponseAction, ResponseRule, ValueTest,
+    raw,
+};
 
 mod columns;
 mod request;
@@ -77,7 +80,9 @@ pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: 
         columns: columns?,
         dimensions: dimensions?,
         window: window?,
+        report: None,
         quotas: quotas?,
+        usage: Vec::new(),
         retry: retry?,
         responses: responses?,
         missing: missing?,
@@ -220,11 +225,12 @@ impl Checker<'_> {
         let action = match rule.action {
             raw::Action::Ok => ResponseAction::Ok,
             raw::Action::Retry => ResponseAction::Retry,
-            raw::Action::Throttled => ResponseAction::Throttled,
-            raw::Action::Fail => ResponseAction::Fail,
+            raw::Action::Throttled => ResponseAction::Throttled { scope: None, wait: Vec::new() },
+            raw::Action::Fail => ResponseAction::Fail { fault: Fault::Platform },
         };
-        let equals = rule.equals.clone().map(|value| value.0);
-        Some(ResponseRule { status: rule.status, path: place, equals, action })
+        let test = rule.equals.clone().map_or(ValueTest::Present, |value| ValueTest::AnyOf(vec![value.0]));
+        let path = place.map(|place| (place, test));
+        Some(ResponseRule { statuses: rule.status.into_iter().collect(), header: None, path, action })
     }
 
     fn lake(&mut self, lake: &raw::Lake) -> Option<LakeLayout> {

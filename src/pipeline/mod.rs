@@ -20,7 +20,10 @@ mod load;
 mod mend;
 mod overrides;
 mod problem;
+mod quotas;
 mod raw;
+mod report;
+mod responses;
 mod rows;
 mod rules;
 mod starter;
@@ -35,10 +38,11 @@ pub use json_schema::json_schema;
 pub use listing::{Accounts, CampaignList, JsonPath, Listing, Parameters, Step};
 pub use load::{load, load_folder, parse};
 pub use overrides::Override;
+pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitUnit, Weights};
+pub use report::{KeyPlace, Poll, Report};
+pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
 pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
-pub use rules::{
-    Align, LakeLayout, Missing, PartitionBy, Quota, ResponseAction, ResponseRule, Retry, Scope, WindowRules,
-};
+pub use rules::{Align, LakeLayout, Missing, PartitionBy, Retry, WindowRules};
 pub use starter::starter;
 pub use template::{
     Body, Join, Method, Pagination, PaginationKind, Placeholder, RequestTemplate, TimeFormat, TimeText, ZoneRule,
@@ -77,8 +81,12 @@ pub struct Pipeline {
     pub dimensions: Vec<String>,
     /// What a request may ask for at once, and which hours are asked for again.
     pub window: WindowRules,
+    /// Metrics by way of a report that the metrics request makes.
+    pub report: Option<Report>,
     /// The platform's limits.
     pub quotas: Vec<Quota>,
+    /// Where its answers tell how much of them is used.
+    pub usage: Vec<UsageRule>,
     /// How failures that may pass are tried again.
     pub retry: Retry,
     /// What particular answers mean.

@@ -1,8 +1,6 @@
-//! Windows, quotas, retries, what answers mean, and where rows go.
+//! Windows, retries, and where rows go.
 
 use std::time::Duration;
-
-use super::JsonPath;
 
 /// What a request may ask for at once, and which hours are asked for again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,69 +32,19 @@ pub enum Align {
     UtcDay,
 }
 
-/// One of the platform's limits: so many requests in any stretch of `per`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Quota {
-    /// For reports.
-    pub name: String,
-    /// Requests in a period.
-    pub requests: u32,
-    /// The period.
-    pub per: Duration,
-    /// What it is counted by.
-    pub scope: Scope,
-    /// How many may go at once after a pause.
-    pub burst: u32,
-    /// The share of it that is used, because a server counts a request somewhere between its sending and its answer.
-    pub safety: f64,
-}
-
-/// What a quota is counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// All requests of the pipeline.
-    App,
-    /// The requests of one account.
-    Account,
-}
-
 /// How failures that may pass are tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
     /// Attempts in all, the first included.
     pub attempts: u32,
+    /// The time from a request's first sending after which it is not tried again, waits for quotas not counted.
+    pub total: Duration,
     /// The first wait's upper bound; doubled each time.
     pub base: Duration,
     /// No wait of our own is longer.
     pub cap: Duration,
     /// A wait that the platform asks for and that is longer than this ends the run with "waiting".
     pub max_wait: Duration,
-}
-
-/// What a particular answer means; the first rule that fits decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResponseRule {
-    /// Fits this status only.
-    pub status: Option<u16>,
-    /// Fits where this place in the body holds `equals` (or anything but null, where that is `None`).
-    pub path: Option<JsonPath>,
-    /// The value, as text.
-    pub equals: Option<String>,
-    /// What it means.
-    pub action: ResponseAction,
-}
-
-/// What an answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseAction {
-    /// A page as any other.
-    Ok,
-    /// Try again.
-    Retry,
-    /// Over a limit: wait, then try again.
-    Throttled,
-    /// Give the unit up.
-    Fail,
 }
 
 /// What becomes of rows that a re-fetch does not bring again.

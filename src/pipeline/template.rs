@@ -1,6 +1,6 @@
 //! The metrics request with its placeholders, and how its pages follow each other.
 
-use super::{JsonPath, Parameters};
+use super::{JsonPath, KeyPlace, Parameters};
 
 /// HTTP methods that a pipeline may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct RequestTemplate {
     pub join: Join,
     /// How `{from}` and `{to}` are written.
     pub time: TimeText,
+    /// Whether sending it twice would do something twice, and where the key goes that prevents it.
+    pub creates: Option<KeyPlace>,
 }
 
 /// What a POST carries.

@@ -1,7 +1,20 @@
 use super::*;
+use crate::pipeline::{Counting, Weights};
 
 fn quota(requests: u32, per_ms: u64, scope: Scope, burst: u32) -> Quota {
-    Quota { name: "test".into(), requests, per: Duration::from_millis(per_ms), scope, burst, safety: 0.5 }
+    Quota {
+        name: "test".into(),
+        shared: false,
+        units: requests,
+        per: Duration::from_millis(per_ms),
+        counting: Counting::Sliding,
+        scope,
+        endpoints: Vec::new(),
+        weights: Weights::default(),
+        burst,
+        safety: 0.5,
+        adapt: false,
+    }
 }
 
 fn ids(ids: &[&str]) -> Vec<String> {

@@ -178,7 +178,19 @@ async fn every_attempt_takes_a_permit() {
     let mut bench = Bench::new(vec![Reply::status(500), Reply::status(500), one_row()]).await;
     let per = Duration::from_millis(30);
     let scopes = [Scope::App, Scope::Account];
-    let quota = |scope| Quota { name: "q".into(), requests: 1, per, scope, burst: 1, safety: 1.0 };
+    let quota = |scope| Quota {
+        name: "q".into(),
+        shared: false,
+        units: 1,
+        per,
+        counting: Counting::Sliding,
+        scope,
+        endpoints: Vec::new(),
+        weights: Weights::default(),
+        burst: 1,
+        safety: 1.0,
+        adapt: false,
+    };
     bench.pipeline.quotas = scopes.into_iter().map(quota).collect();
     let begin = std::time::Instant::now();
     assert_eq!(bench.unit().await.expect("a slice").requests, 3);

@@ -55,6 +55,7 @@ impl Checker<'_> {
                 raw::Join::Array => Join::Array,
             },
             time: time?,
+            creates: None,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::problem::{KeyPath, shown};
-use super::super::{Align, Quota, Retry, Scope, WindowRules, raw};
+use super::super::{Align, Counting, Quota, Retry, Scope, Weights, WindowRules, raw};
 use super::Checker;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -131,7 +131,19 @@ impl Checker<'_> {
             raw::Scope::Account => Scope::Account,
         };
         let (requests, burst, safety) = (quota.requests, quota.burst, quota.safety);
-        Some(Quota { name: name?, requests, per: per?, scope, burst, safety })
+        Some(Quota {
+            name: name?,
+            shared: false,
+            units: requests,
+            per: per?,
+            counting: Counting::Sliding,
+            scope,
+            endpoints: Vec::new(),
+            weights: Weights::default(),
+            burst,
+            safety,
+            adapt: false,
+        })
     }
 
     pub(super) fn retry(&mut self, retry: &raw::Retry) -> Option<Retry> {
@@ -144,6 +156,6 @@ impl Checker<'_> {
             self.wrong(&path.key("base"), format!("is {}: expected at most `cap`, {}", shown(&retry.base), retry.cap));
             return None;
         }
-        Some(Retry { attempts: retry.attempts, base, cap, max_wait: max_wait? })
+        Some(Retry { attempts: retry.attempts, total: Duration::from_secs(15 * 60), base, cap, max_wait: max_wait? })
     }
 }
