@@ -31,7 +31,7 @@
 //! | layer | modules | rule |
 //! |---|---|---|
 //! | words | [`error`], [`secret`], [`time`], [`unit`] | no I/O, no async (but reading a secret) |
-//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`request`], [`page`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
+//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
 //! | story | [`fetch`], [`run`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
@@ -48,6 +48,7 @@ pub mod secret;
 pub mod time;
 pub mod unit;
 
+pub mod allowance;
 pub mod classify;
 pub mod decode;
 pub mod ledger;
