@@ -14,6 +14,7 @@ use crate::unit::Lane;
 const PIECES: u32 = 256;
 /// Platforms and their clocks are not exact to the last moment of a sliding window.
 const GRACE: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The period of a limit and how it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,10 @@ impl Span {
     fn window(&self, zone: Tz, moment: Moment) -> (Moment, Moment) {
         let today = day(date_at(moment.instant(), zone), zone);
         let (begin, end) = (Moment::from_instant(today.from()), Moment::from_instant(today.to()));
+        if self.per >= DAY {
+            // As long as this day is: of 23 to 25 hours.
+            return (begin, end);
+        }
         let per = u64::try_from(self.per.as_nanos()).unwrap_or(u64::MAX).max(1);
         let number = moment.nanos().saturating_sub(begin.nanos()) / per;
         let from = Moment::from_nanos(begin.nanos().saturating_add(number.saturating_mul(per)));

@@ -158,7 +158,11 @@ impl Tally {
         let settled = self.counted.used(span, now);
         let mut releases = Vec::new();
         let mut open = 0u32;
+        let mut lower = settled.other;
         for request in self.under_way() {
+            if request.lane != Lane::Hourly {
+                lower = lower.saturating_add(request.units);
+            }
             match release(allowed, request, now, latencies) {
                 Release::Done => {}
                 Release::At(at) => {
@@ -169,7 +173,7 @@ impl Tally {
             }
         }
         let used = settled.units().saturating_add(open);
-        let kept = if self.leaves(allowed, wish, settled.other) { self.wanted(allowed, now) } else { 0 };
+        let kept = if self.leaves(allowed, wish, lower) { self.wanted(allowed, now) } else { 0 };
         let wanted = used.saturating_add(units).saturating_add(kept.min(most.saturating_sub(units)));
         let Some(excess) = wanted.checked_sub(most).filter(|excess| *excess > 0) else { return Free::Now };
         self.freed(allowed, now, excess, releases)

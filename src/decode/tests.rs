@@ -53,6 +53,8 @@ fn picked(name: &str, equals: &str) -> Column {
 fn pipeline(columns: Vec<Column>) -> Pipeline {
     let millisecond = Duration::from_millis(1);
     Pipeline {
+        report: None,
+        usage: Vec::new(),
         name: "shop".to_owned(),
         platform: "shop_ads".to_owned(),
         description: String::new(),
@@ -69,6 +71,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
         accounts: Accounts::List(Vec::new()),
         campaigns: None,
         request: RequestTemplate {
+            creates: None,
             method: crate::pipeline::Method::Get,
             path: "/rows".to_owned(),
             query: Parameters::default(),
@@ -99,7 +102,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             retention: None,
         },
         quotas: Vec::new(),
-        retry: Retry { attempts: 1, base: millisecond, cap: millisecond, max_wait: millisecond },
+        retry: Retry { attempts: 1, total: millisecond, base: millisecond, cap: millisecond, max_wait: millisecond },
         responses: Vec::new(),
         missing: Missing::Keep,
         schedule: "5 * * * *".to_owned(),

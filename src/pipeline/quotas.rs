@@ -32,6 +32,8 @@ pub struct Quota {
     pub safety: f64,
     /// `units` is only a ceiling: the pace is found by trying.
     pub adapt: bool,
+    /// The platform may count a request as late as its answer: a permit is held until then, at the cost of use.
+    pub strict: bool,
 }
 
 /// How a platform counts.

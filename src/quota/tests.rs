@@ -14,6 +14,7 @@ fn quota(requests: u32, per_ms: u64, scope: Scope, burst: u32) -> Quota {
         burst,
         safety: 0.5,
         adapt: false,
+        strict: false,
     }
 }
 

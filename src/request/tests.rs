@@ -38,6 +38,8 @@ pub(crate) fn texts(pairs: &[(&str, &str)]) -> Parameters {
 /// A pipeline against `base`: one account per request, a cursor in the body, two rows a page, three quick attempts.
 pub(crate) fn pipeline(base: &str) -> Pipeline {
     Pipeline {
+        report: None,
+        usage: Vec::new(),
         name: "test".into(),
         platform: "test".into(),
         description: String::new(),
@@ -54,6 +56,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
         accounts: Accounts::List(vec![account("1", "UTC")]),
         campaigns: None,
         request: RequestTemplate {
+            creates: None,
             method: Method::Get,
             path: "/accounts/{account}/rows".into(),
             query: texts(&[("from", "{from}"), ("to", "{to}")]),
@@ -87,6 +90,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
         },
         quotas: vec![],
         retry: Retry {
+            total: Duration::from_secs(900),
             attempts: 3,
             base: Duration::from_millis(1),
             cap: Duration::from_millis(5),

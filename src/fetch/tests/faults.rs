@@ -1,6 +1,7 @@
 //! What breaks, and what is said about it.
 
 use super::*;
+use crate::pipeline::{Counting, ValueTest, Weights};
 
 fn quick() -> Vec<Reply> {
     vec![
@@ -138,10 +139,10 @@ async fn a_short_wait_is_kept_to_the_letter() {
 async fn a_limit_inside_a_good_answer_is_a_limit() {
     let mut bench = Bench::new(vec![Reply::ok(r#"{"code":40100,"message":"too fast"}"#), one_row()]).await;
     bench.pipeline.responses = vec![ResponseRule {
-        status: Some(200),
-        path: Some(path("code")),
-        equals: Some("40100".into()),
-        action: ResponseAction::Throttled,
+        statuses: vec![200],
+        header: None,
+        path: Some((path("code"), ValueTest::AnyOf(vec!["40100".into()]))),
+        action: ResponseAction::Throttled { scope: None, wait: Vec::new() },
     }];
     let fetch = bench.fetch().await;
     let slice = fetch.unit(&unit(&[account("1", "UTC")]), &CancellationToken::new()).await.expect("a slice");
@@ -190,6 +191,7 @@ async fn every_attempt_takes_a_permit() {
         burst: 1,
         safety: 1.0,
         adapt: false,
+        strict: false,
     };
     bench.pipeline.quotas = scopes.into_iter().map(quota).collect();
     let begin = std::time::Instant::now();

@@ -143,6 +143,7 @@ impl Checker<'_> {
             burst,
             safety,
             adapt: false,
+            strict: false,
         })
     }
 

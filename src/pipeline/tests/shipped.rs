@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::pipeline::ValueTest;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -34,7 +35,7 @@ fn the_demo_says_what_the_simulator_needs() {
     assert_eq!(demo.window.align, Align::Hour);
     assert_eq!(demo.window.refresh.last(), Some(&Duration::from_secs(28 * DAY)));
     let [quota] = demo.quotas.as_slice() else { panic!("one quota: {:?}", demo.quotas) };
-    assert_eq!((quota.requests, quota.per, quota.burst, quota.safety), (20, Duration::from_secs(1), 1, 0.95));
+    assert_eq!((quota.units, quota.per, quota.burst, quota.safety), (20, Duration::from_secs(1), 1, 0.95));
     assert_eq!(demo.identity.account, Some(place("account_id")));
     let names: Vec<&str> = demo.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(
@@ -69,13 +70,13 @@ fn the_second_platform_sends_lists_and_utc_days() {
     assert_eq!(pairs(&list.query), [("include_shared_accounts", "true")]);
     assert_eq!((time_zone, time_zone_default), (None, Some(chrono_tz::UTC)));
     let rule = ResponseRule {
-        status: Some(400),
-        path: Some(place("code")),
-        equals: Some("12".into()),
+        statuses: vec![400],
+        header: None,
+        path: Some((place("code"), ValueTest::AnyOf(vec!["12".into()]))),
         action: ResponseAction::Retry,
     };
     assert_eq!(pipeline.responses, [rule]);
-    assert_eq!(pipeline.quotas.iter().map(|quota| quota.requests).collect::<Vec<u32>>(), [300, 100]);
+    assert_eq!(pipeline.quotas.iter().map(|quota| quota.units).collect::<Vec<u32>>(), [300, 100]);
 }
 
 #[test]
@@ -111,6 +112,7 @@ fn the_smallest_file_has_every_default() {
     };
     assert_eq!(pipeline.window, window);
     let retry = Retry {
+        total: Duration::from_secs(900),
         attempts: 6,
         base: Duration::from_millis(500),
         cap: Duration::from_secs(60),
@@ -143,7 +145,7 @@ fn set_replaces_adds_and_makes_tables() {
     let pipeline = good(SMALL, &settings);
     assert_eq!(pipeline.api.base_url.as_str(), "http://127.0.0.1:9000/");
     assert_eq!(pipeline.description, "5 o'clock");
-    assert_eq!(pipeline.quotas[0].requests, 20);
+    assert_eq!(pipeline.quotas[0].units, 20);
     assert_eq!(pairs(&pipeline.request.query)[3], ("limit", "7"));
     assert_eq!(pipeline.lake.partition_by, PartitionBy::DateHour);
 }
