@@ -33,13 +33,20 @@ struct Decision {
     told: Vec<(HeaderName, String)>,
 }
 
-/// Answers any request under /v1.
+/// Answers any request under /v1. One that has arrived is counted and done even if the caller goes away before it is
+/// answered, as a real server would: what becomes of the connection does not end the task.
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(link): ConnectInfo<Link>,
     request: Request,
 ) -> Response {
     let received = receive(request).await;
+    let done = tokio::spawn(process(shared.clone(), received)).await;
+    let sending = done.unwrap_or_else(|_| Sending::Whole(internal_error()));
+    send(&shared, &link, sending)
+}
+
+async fn process(shared: Arc<Shared>, received: Received) -> Sending {
     let (before, after) = shared.latency();
     pause(before).await;
     let Decision { endpoint, call, fault, told } = decide(&shared, &received);
@@ -59,7 +66,7 @@ pub(super) async fn answer(
         }
     }
     tracing::debug!(path = received.path, ?endpoint, status = ?sending.status(), fault = ?committed, "answered");
-    send(&shared, &link, sending)
+    sending
 }
 
 /// Passes time; where there is none to pass, without giving way.

@@ -249,8 +249,7 @@ impl Verdicts {
 
     fn refused(&self) -> Vec<Refused> {
         let account = self.accounts.iter().flatten().max_by_key(|verdict| verdict.wait).copied();
-        let kinds =
-            [(ScopeKind::App, self.app), (ScopeKind::Account, account), (ScopeKind::Endpoint, self.endpoint)];
+        let kinds = [(ScopeKind::App, self.app), (ScopeKind::Account, account), (ScopeKind::Endpoint, self.endpoint)];
         let mut refused = Vec::new();
         for (scope, verdict) in kinds {
             if let Some(Verdict { limit, wait, .. }) = verdict {

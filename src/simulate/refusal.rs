@@ -99,7 +99,9 @@ pub(super) fn refusal(options: &QuotaOptions, standing: &Standing, world: &World
         RefusalStyle::Reset => reply.with(REMAINING, "0").with(RESET, again.to_string()),
         RefusalStyle::Ietf => {
             let (policy, state) = ietf(&standing.refused);
-            reply.with(HeaderName::from_static("ratelimit-policy"), policy).with(HeaderName::from_static("ratelimit"), state)
+            reply
+                .with(HeaderName::from_static("ratelimit-policy"), policy)
+                .with(HeaderName::from_static("ratelimit"), state)
         }
         RefusalStyle::Usage => reply.with(USAGE, usage(standing, world)),
         RefusalStyle::Bare | RefusalStyle::Text | RefusalStyle::In200 => reply,

@@ -136,7 +136,11 @@ impl Reports {
     pub(super) fn rows(&self, options: &Options, id: &str, now: Duration) -> Result<(Arc<Query>, Moment), Problem> {
         let report = self.made.get(id).ok_or_else(|| unknown(id))?;
         if report.expired(options, now) {
-            return Err(Problem::new(StatusCode::GONE, "REPORT_EXPIRED", "the report is no longer kept; create another"));
+            return Err(Problem::new(
+                StatusCode::GONE,
+                "REPORT_EXPIRED",
+                "the report is no longer kept; create another",
+            ));
         }
         if !report.done(options, now) || report.fails {
             let message = "the report has no rows to read; poll it until it is done";

@@ -17,7 +17,8 @@ use crate::simulate::world::World;
 
 /// The most that each limit ever had in one window.
 pub(super) fn highest_use(quotas: &Quotas, world: &World) -> Value {
-    let highest = |seen: &Seen| json!({"limit": seen.limit.to_string(), "arrived": seen.arrived, "counted": seen.counted});
+    let highest =
+        |seen: &Seen| json!({"limit": seen.limit.to_string(), "arrived": seen.arrived, "counted": seen.counted});
     let app: Vec<Value> = quotas.app_seen().iter().map(highest).collect();
     let mut accounts = Vec::new();
     for (account, seen) in quotas.accounts_highest() {
