@@ -129,7 +129,7 @@ pub struct QuotaOptions {
     #[arg(long = "account-quota", value_name = "LIMITS", value_delimiter = ',')]
     pub account: Vec<Limit>,
 
-    /// Requests allowed for an endpoint, all accounts together [example: metrics=60/1m,create_report=5/15m@fixed]
+    /// Requests allowed for an endpoint, all accounts together [example: metrics=60/1m,create_report=5/15m]
     #[arg(long = "endpoint-quota", value_name = "LIMITS", value_delimiter = ',')]
     pub endpoint: Vec<EndpointLimit>,
 
