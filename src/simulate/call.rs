@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::cursor::{self, Cursor, Position};
 use super::dice;
+use super::endpoint::Endpoint;
 use super::params::{Params, instant, unescape};
 use super::reply::Problem;
 use super::scan::{HourClock, Query};
@@ -17,33 +18,6 @@ use super::{Options, hours, json};
 const ACCOUNTS_MAX: usize = 50;
 /// Longest window of one request.
 const WINDOW_MAX_DAYS: i64 = 31;
-
-/// The endpoints under /v1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Endpoint {
-    Accounts,
-    Campaigns,
-    Metrics,
-    Insights,
-    CreateReport,
-    Report,
-    ReportRows,
-}
-
-impl Endpoint {
-    /// The name used in statistics.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Accounts => "accounts",
-            Self::Campaigns => "campaigns",
-            Self::Metrics => "metrics",
-            Self::Insights => "insights",
-            Self::CreateReport => "create_report",
-            Self::Report => "report",
-            Self::ReportRows => "report_rows",
-        }
-    }
-}
 
 /// A request, with its body read.
 #[derive(Debug)]

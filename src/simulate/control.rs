@@ -1,5 +1,7 @@
 //! The endpoints under /sim: the truth, the counts, and the levers. Free of token, quotas, faults and latency.
 
+mod quotas;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +22,9 @@ use serde_json::{Value, json};
 
 use super::call::{truth_query, utc_text};
 use super::faults::FaultKind;
-use super::options::{Clock, FaultOptions, QuotaOptions};
+use super::options::{Clock, FaultOptions};
 use super::pages::write_rows;
 use super::params::{Params, instant};
-use super::quota::{Peak, Quotas};
 use super::reply::{Problem, Reply};
 use super::scan::{Hole, Place, Scan};
 use super::state::{Shared, State as SharedState};
@@ -39,7 +40,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/sim/truth", get(truth))
         .route("/sim/stats", get(stats).delete(reset_stats))
         .route("/sim/clock", get(clock).post(set_clock))
-        .route("/sim/quotas", get(quotas).post(set_quotas))
+        .route("/sim/quotas", get(quotas::quotas).post(quotas::set_quotas))
         .route("/sim/faults", get(faults).post(set_faults))
         .route("/sim/accounts/{id}", post(set_account))
 }
@@ -88,30 +89,22 @@ async fn stats(State(shared): Sim, RawQuery(query): RawQuery) -> Result<Reply, P
     params.finish()?;
     let state = shared.state();
     let mut stats = state.stats.to_json(with_queries);
-    let accounts = state.quotas.account_peaks().into_iter().map(|(account, peak)| {
-        let mut json = peak_json(peak);
-        json["account_id"] = json!(shared.world.accounts[account].id);
-        json
-    });
-    let app: Vec<Value> = state.quotas.app_peaks().into_iter().map(peak_json).collect();
-    stats["highest_use"] = json!({"app": app, "account": accounts.collect::<Vec<Value>>()});
+    stats["highest_use"] = quotas::highest_use(&state.quotas, &shared.world);
+    stats["refusals"] = quotas::refusals(&state.quotas);
     let reports = &state.reports;
     let (most_per_key, most_per_body) = reports.most_alike();
     stats["reports"] = json!({
-        "created": reports.created(), "replayed": reports.replayed, "reuse_refused": reports.reuse_refused,
-        "without_key": reports.without_key, "most_per_key": most_per_key, "most_per_body": most_per_body,
+        "created": reports.created(), "replayed": reports.replayed, "conflicts": reports.conflicts,
+        "reuse_refused": reports.reuse_refused, "without_key": reports.without_key, "polls": reports.polls,
+        "most_per_key": most_per_key, "most_per_body": most_per_body,
     });
     Ok(reply(stats))
-}
-
-fn peak_json(peak: Peak) -> Value {
-    json!({"limit": peak.limit.to_string(), "arrived": peak.arrived, "counted": peak.counted})
 }
 
 async fn reset_stats(State(shared): Sim) -> Reply {
     let mut state = shared.state();
     state.stats = Default::default();
-    state.quotas.reset_peaks();
+    state.quotas.forget_seen();
     reply(json!({}))
 }
 
@@ -151,48 +144,6 @@ async fn set_clock(State(shared): Sim, body: Bytes) -> Result<Reply, Problem> {
 fn duration(text: &str) -> Result<Duration, Problem> {
     let message = || format!("`{text}` is no duration; write it like 90s or 1h");
     humantime::parse_duration(text).map_err(|_| Problem::bad("BAD_BODY", message()))
-}
-
-async fn quotas(State(shared): Sim) -> Reply {
-    quotas_reply(shared.state().quotas.options())
-}
-
-fn quotas_reply(options: &QuotaOptions) -> Reply {
-    let texts = |limits: &[super::Limit]| limits.iter().map(ToString::to_string).collect::<Vec<String>>();
-    reply(json!({
-        "app": texts(&options.app), "account": texts(&options.account),
-        "penalty": humantime::format_duration(options.penalty).to_string(), "count_refused": options.count_refused,
-    }))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QuotasBody {
-    app: Option<Vec<String>>,
-    account: Option<Vec<String>>,
-    penalty: Option<String>,
-    count_refused: Option<bool>,
-}
-
-async fn set_quotas(State(shared): Sim, body: Bytes) -> Result<Reply, Problem> {
-    let body: QuotasBody = read(&body)?;
-    let limits = |texts: Vec<String>| -> Result<Vec<super::Limit>, Problem> {
-        texts.iter().map(|text| text.parse().map_err(|error: String| Problem::bad("BAD_BODY", error))).collect()
-    };
-    let mut state = shared.state();
-    let mut options = state.quotas.options().clone();
-    if let Some(texts) = body.app {
-        options.app = limits(texts)?;
-    }
-    if let Some(texts) = body.account {
-        options.account = limits(texts)?;
-    }
-    if let Some(text) = body.penalty {
-        options.penalty = duration(&text)?;
-    }
-    options.count_refused = body.count_refused.unwrap_or(options.count_refused);
-    state.quotas = Quotas::new(options);
-    Ok(quotas_reply(state.quotas.options()))
 }
 
 async fn faults(State(shared): Sim) -> Reply {

@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 
 use clap::ValueEnum;
 
-use super::call::Endpoint;
 use super::dice;
+use super::endpoint::Endpoint;
 use super::options::FaultOptions;
 
 /// A way to fail.

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::Utc;
 
-use super::call::{Call, Endpoint, Received};
+use super::call::{Call, Received};
+use super::endpoint::Endpoint;
 use super::faults::{Fault, FaultKind};
 use super::pages::{self, Walk};
-use super::quota::Standing;
+use super::quota::{Charge, Standing};
+use super::refusal::{quota_headers, refusal};
 use super::reply::{Problem, Reply, error_body};
-use super::send::{Sending, quota_headers, send};
-use super::state::Shared;
+use super::send::{Sending, send};
+use super::state::{Shared, State as SharedState};
 use super::wire::Link;
 
 /// Largest request body that is read.
@@ -27,27 +29,34 @@ struct Decision {
     endpoint: Option<Endpoint>,
     call: Result<Call, Reply>,
     fault: Option<Fault>,
-    standing: Standing,
+    /// Where the quotas stood when the request was counted.
+    told: Vec<(HeaderName, String)>,
 }
 
-/// Answers any request under /v1.
+/// Answers any request under /v1. One that has arrived is counted and done even if the caller goes away before it is
+/// answered, as a real server would: what becomes of the connection does not end the task.
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(link): ConnectInfo<Link>,
     request: Request,
 ) -> Response {
     let received = receive(request).await;
-    let decision = decide(&shared, &received);
-    if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
-    }
-    let Decision { endpoint, call, fault, standing } = decision;
+    let done = tokio::spawn(process(shared.clone(), received)).await;
+    let sending = done.unwrap_or_else(|_| Sending::Whole(internal_error()));
+    send(&shared, &link, sending)
+}
+
+async fn process(shared: Arc<Shared>, received: Received) -> Sending {
+    let (before, after) = shared.latency();
+    pause(before).await;
+    let Decision { endpoint, call, fault, told } = decide(&shared, &received);
+    pause(after).await;
     let (mut sending, committed) = match call {
         Ok(call) => work(&shared, &received, call, fault),
         Err(reply) => (Sending::Whole(reply), None),
     };
     if !matches!(committed, Some(FaultKind::BadGateway | FaultKind::Bare429)) {
-        sending.add_headers(quota_headers(&standing, &shared.world));
+        sending.add_headers(told);
     }
     {
         let mut state = shared.state();
@@ -57,7 +66,14 @@ pub(super) async fn answer(
         }
     }
     tracing::debug!(path = received.path, ?endpoint, status = ?sending.status(), fault = ?committed, "answered");
-    send(&shared, &link, sending)
+    sending
+}
+
+/// Passes time; where there is none to pass, without giving way.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
 }
 
 /// Reads the body. One that is too large or breaks off is taken as empty, and refused where a body is needed.
@@ -77,7 +93,7 @@ async fn receive(request: Request) -> Received {
 /// fault has been counted.
 fn decide(shared: &Shared, received: &Received) -> Decision {
     let mut state = shared.state();
-    let (now, elapsed) = (state.now(), shared.started.elapsed());
+    let now = state.now();
     let route = received.route();
     let endpoint = route.as_ref().ok().map(|(endpoint, _)| *endpoint);
     state.stats.request(endpoint, Utc::now());
@@ -86,14 +102,15 @@ fn decide(shared: &Shared, received: &Received) -> Decision {
         let problem =
             Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "a bearer token is missing or not the right one");
         let reply = problem.reply().with(header::WWW_AUTHENTICATE, "Bearer");
-        return Decision { endpoint, call: Err(reply), fault: None, standing: state.quotas.standing(&[], elapsed) };
+        let (told, _) = count(shared, &mut state, None);
+        return Decision { endpoint, call: Err(reply), fault: None, told };
     }
 
     let call = route.and_then(|(endpoint, id)| Call::read(received, endpoint, id, &shared.world, &shared.options, now));
     let accounts = call.as_ref().map(Call::accounts).unwrap_or_default();
-    let standing = state.quotas.admit(&accounts, elapsed);
-    if let Some(wait) = standing.refused_for {
-        return Decision { endpoint, call: Err(too_many(wait)), fault: None, standing };
+    let (told, refused) = count(shared, &mut state, Some(Charge { endpoint, accounts }));
+    if let Some(reply) = refused {
+        return Decision { endpoint, call: Err(reply), fault: None, told };
     }
     let fault = match (&call, endpoint) {
         (Ok(_), Some(endpoint)) => state.faults.decide(endpoint, &received.path, &received.logical()),
@@ -104,7 +121,23 @@ fn decide(shared: &Shared, received: &Received) -> Decision {
     {
         state.stats.query(query, begins);
     }
-    Decision { endpoint, call: call.map_err(|problem| problem.reply()), fault, standing }
+    Decision { endpoint, call: call.map_err(|problem| problem.reply()), fault, told }
+}
+
+/// Counts a charge, or nothing, and makes what is told about it: headers, and the refusal where there is no room.
+fn count(
+    shared: &Shared,
+    state: &mut SharedState,
+    charge: Option<Charge>,
+) -> (Vec<(HeaderName, String)>, Option<Reply>) {
+    let now = shared.real_time();
+    let standing: Standing = match charge {
+        Some(charge) => state.quotas.admit(&charge, now),
+        None => state.quotas.standing(&Charge::default(), now),
+    };
+    let options = state.quotas.options();
+    let told = quota_headers(options, &standing, &shared.world, now);
+    (told, refusal(options, &standing, &shared.world, now))
 }
 
 fn authorized(shared: &Shared, received: &Received) -> bool {
@@ -113,18 +146,6 @@ fn authorized(shared: &Shared, received: &Received) -> bool {
     };
     let given = received.header(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
     given.is_some_and(|(scheme, given)| scheme.eq_ignore_ascii_case("bearer") && given.trim() == token)
-}
-
-fn too_many(wait: Duration) -> Reply {
-    let seconds = whole_seconds(wait);
-    let message = format!("too many requests; come back in {seconds} s");
-    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
-    problem.reply().with(header::RETRY_AFTER, seconds.to_string())
-}
-
-/// Rounded up: who waits as told is admitted.
-pub(super) fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Does the work, or what the fault does in its place. Tells the fault that was really committed.
@@ -206,7 +227,7 @@ fn perform(
         let now = state.now();
         (now, state.moment(now), state.revoked.iter().copied().collect::<Vec<usize>>())
     };
-    let elapsed = shared.started.elapsed();
+    let real_time = shared.real_time();
     let known = received.header(header::IF_NONE_MATCH);
     let options = &shared.options;
     refuse_revoked(shared, &call, &revoked)?;
@@ -223,11 +244,11 @@ fn perform(
         }
         Call::Insights { account, date, page, limit } => pages::insights(shared, &moment, account, date, page, limit),
         Call::CreateReport { query, key, body } => {
-            shared.state().reports.create(options, query, moment, key, body, elapsed)?
+            shared.state().reports.create(options, query, moment, key, body, real_time)?
         }
-        Call::Report { id } => shared.state().reports.poll(options, &id, &shared.base_url(), elapsed)?,
+        Call::Report { id } => shared.state().reports.poll(options, &id, &shared.base_url(), real_time)?,
         Call::ReportRows { id, at, limit } => {
-            let (query, moment) = shared.state().reports.rows(options, &id, elapsed)?;
+            let (query, moment) = shared.state().reports.rows(options, &id, real_time)?;
             let walk = Walk { query, moment, report: id, now };
             return pages::rows(shared, walk, at, limit, shape);
         }

@@ -3,8 +3,8 @@
 //! A sandbox for authors of pipelines, and the server that hourmark's own tests run against. It shares no code with the
 //! extractor, so that a mistake on one side cannot hide on the other.
 //!
-//! The path of a request under /v1 is `front`; what it reads is `call` and `params`; whether it may is `quota`; what
-//! goes wrong is `faults`, `send` and `wire`. The data is `world` (who there is), `hours` (when), `values` (how much, at
+//! The path of a request under /v1 is `front`; what it reads is `call` and `params`; whether it may is `quota`, how it
+//! is told `refusal`; what goes wrong is `faults`, `send` and `wire`. The data is `world` (who there is), `hours` (when), `values` (how much, at
 //! which age), walked by `scan`, written by `json` and paged by `pages` with `cursor`. `control` is /sim.
 //!
 #![doc = include_str!("guide.md")]
@@ -13,14 +13,18 @@ mod call;
 mod control;
 mod cursor;
 mod dice;
+mod endpoint;
 mod faults;
 mod front;
 mod hours;
 mod json;
+mod latency;
+mod limit;
 mod options;
 mod pages;
 mod params;
 mod quota;
+mod refusal;
 mod reply;
 mod reports;
 mod scan;
@@ -41,9 +45,14 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::{any, get};
 
+pub use endpoint::Endpoint;
 pub use faults::FaultKind;
-pub use options::{Clock, FaultOptions, Limit, Options, QuotaOptions};
+pub use latency::Latency;
+pub use limit::{EndpointLimit, Limit, Weight, WindowForm};
+pub use options::{Clock, FaultOptions, Options, QuotaOptions};
+pub use refusal::RefusalStyle;
 use reply::Problem;
+pub use reports::Duplicates;
 use state::Shared;
 use wire::{Link, Wire};
 

@@ -8,7 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::{Args, Command, FromArgMatches};
 
+use super::endpoint::Endpoint;
 use super::faults::FaultKind;
+use super::latency::Latency;
+use super::limit::{EndpointLimit, Limit, Weight, WindowForm};
+use super::refusal::RefusalStyle;
+use super::reports::Duplicates;
 
 /// Settings of one simulated API. [`Options::default`] has the defaults of the flags, except that it listens on a free
 /// port.
@@ -43,9 +48,13 @@ pub struct Options {
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
 
-    /// Time that each answer under /v1 takes [example: 20ms]
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    pub latency: Duration,
+    /// Time that each answer under /v1 takes, or the shortest and the longest [example: 20ms..200ms]
+    #[arg(long, value_name = "DURATIONS", default_value = "0s")]
+    pub latency: Latency,
+
+    /// Share of that time which passes before the request is counted by the quotas
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub counted_at: f64,
 
     /// Most rows a page can have, and its size where the request names none
     #[arg(long, value_name = "ROWS", default_value_t = 500)]
@@ -91,6 +100,14 @@ pub struct Options {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub report_fail_share: f64,
 
+    /// How long a report can be read after its creation, in real time [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub report_life: Option<Duration>,
+
+    /// What is said to the creation of a report that was created before
+    #[arg(long, value_name = "ANSWER", value_enum, default_value_t)]
+    pub duplicate_reports: Duplicates,
+
     /// Quotas the server enforces.
     #[command(flatten)]
     pub quotas: QuotaOptions,
@@ -100,7 +117,8 @@ pub struct Options {
     pub faults: FaultOptions,
 }
 
-/// The quotas that the server enforces, by arrival, over exact sliding windows.
+/// The quotas that the server enforces, exactly, over windows that slide (`20/1m`) or begin at full periods of UTC
+/// (`20/1m@fixed`).
 #[derive(Debug, Clone, Args, Default, PartialEq)]
 pub struct QuotaOptions {
     /// Requests allowed in all; several limits hold together [example: 20/1s,5000/1h]
@@ -111,6 +129,14 @@ pub struct QuotaOptions {
     #[arg(long = "account-quota", value_name = "LIMITS", value_delimiter = ',')]
     pub account: Vec<Limit>,
 
+    /// Requests allowed for an endpoint, all accounts together [example: metrics=60/1m,create_report=5/15m]
+    #[arg(long = "endpoint-quota", value_name = "LIMITS", value_delimiter = ',')]
+    pub endpoint: Vec<EndpointLimit>,
+
+    /// What a request for an endpoint counts for, in each limit [default: 1] [example: create_report=3,metrics=2]
+    #[arg(long = "weight", value_name = "WEIGHTS", value_delimiter = ',')]
+    pub weights: Vec<Weight>,
+
     /// After a violation, how long every call of that scope is refused [example: 5s]
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     pub penalty: Duration,
@@ -118,6 +144,14 @@ pub struct QuotaOptions {
     /// Refused calls count against the window too
     #[arg(long)]
     pub count_refused: bool,
+
+    /// How a request beyond a quota is refused
+    #[arg(long, value_name = "STYLE", value_enum, default_value_t)]
+    pub refusal: RefusalStyle,
+
+    /// Leave X-Usage and X-RateLimit-* away, except where refusals consist of them
+    #[arg(long)]
+    pub no_usage_headers: bool,
 }
 
 /// The faults that the server commits, drawn from the seed.
@@ -151,7 +185,7 @@ impl Default for Options {
 impl Options {
     /// What the demo runs against: the defaults, under a quota that a hasty client would meet.
     pub fn demo() -> Self {
-        let app = vec![Limit { requests: 50, period: Duration::from_secs(1) }];
+        let app = vec![Limit { requests: 50, period: Duration::from_secs(1), form: WindowForm::Sliding }];
         Self { quotas: QuotaOptions { app, ..QuotaOptions::default() }, ..Self::default() }
     }
 
@@ -162,6 +196,7 @@ impl Options {
             ("--quiet-share", self.quiet_share),
             ("--report-fail-share", self.report_fail_share),
             ("--fault-rate", self.faults.rate),
+            ("--counted-at", self.counted_at),
         ];
         for (flag, share) in shares {
             if !(0.0..=1.0).contains(&share) {
@@ -177,37 +212,30 @@ impl Options {
         if self.accounts > 1_000_000 || self.campaigns > 99_999 {
             problems.push("at most 1000000 accounts of 99999 campaigns each".to_owned());
         }
+        problems.extend(self.quotas.problems());
         problems
     }
 }
 
-/// A number of requests per period, written `20/1s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Requests allowed in any window of `period`.
-    pub requests: u32,
-    /// Length of the sliding window.
-    pub period: Duration,
-}
-
-impl FromStr for Limit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a limit; write requests per period, like 20/1s");
-        let (requests, period) = text.split_once('/').ok_or_else(wrong)?;
-        let requests: u32 = requests.trim().parse().map_err(|_| wrong())?;
-        let period = humantime::parse_duration(period.trim()).map_err(|_| wrong())?;
-        if requests == 0 || period.is_zero() {
-            return Err(format!("`{text}` allows nothing; both numbers must be above zero"));
-        }
-        Ok(Self { requests, period })
+impl QuotaOptions {
+    /// What a request counts for.
+    pub(super) fn cost(&self, endpoint: Option<Endpoint>) -> u64 {
+        let weight = self.weights.iter().rev().find(|weight| Some(weight.endpoint) == endpoint);
+        weight.map_or(1, |weight| u64::from(weight.cost))
     }
-}
 
-impl std::fmt::Display for Limit {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}/{}", self.requests, humantime::format_duration(self.period))
+    /// Weights that no window of a limit would ever have room for.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for weight in &self.weights {
+            let own = self.endpoint.iter().filter(|entry| entry.endpoint == weight.endpoint).map(|entry| &entry.limit);
+            for limit in self.app.iter().chain(&self.account).chain(own) {
+                if weight.cost > limit.requests {
+                    problems.push(format!("a request of the weight `{weight}` never fits the limit `{limit}`"));
+                }
+            }
+        }
+        problems
     }
 }
 
@@ -266,18 +294,20 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_read_and_written_alike() {
-        let limit: Limit = "20/1s".parse().expect("valid");
-        assert_eq!(limit, Limit { requests: 20, period: Duration::from_secs(1) });
-        assert_eq!(limit.to_string(), "20/1s");
-        for wrong in ["20", "0/1s", "20/0s", "x/1s", "20/soon"] {
-            assert!(wrong.parse::<Limit>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn all_problems_are_listed() {
         let options = Options { quiet_share: 1.5, page_size_max: 0, ..Options::default() };
         assert_eq!(options.problems().len(), 2);
+        let mut options = Options { counted_at: -0.1, ..Options::default() };
+        options.quotas.app = vec!["3/1s".parse().expect("a limit")];
+        options.quotas.endpoint = vec!["metrics=2/1s".parse().expect("a limit")];
+        options.quotas.weights = vec!["metrics=3".parse().expect("a weight"), "create=4".parse().expect("a weight")];
+        assert_eq!(
+            options.problems(),
+            [
+                "`--counted-at` is a share from 0 to 1, not -0.1",
+                "a request of the weight `metrics=3` never fits the limit `2/1s`",
+                "a request of the weight `create_report=4` never fits the limit `3/1s`",
+            ]
+        );
     }
 }

@@ -1,121 +1,216 @@
-//! What the server allows: exact sliding windows by arrival, and a penalty after a violation.
+//! What the server allows: exact windows, sliding or fixed, and a penalty after a violation.
 //!
-//! A window of a limit `20/1s` at moment `now` is `(now - 1s, now]`. A call is admitted when every scope it counts in
-//! (the app once, each of its accounts once) has room and no penalty; otherwise it is refused whole. Each scope that
-//! had no room starts its penalty; a call refused during a penalty does not start another.
+//! A sliding window of a limit `20/1s` at moment `now` is `(now - 1s, now]`; a fixed one is the full second around
+//! `now`. A call is admitted when every scope it counts in (the app once, each of its accounts once, its endpoint once)
+//! has room for its weight and no penalty; otherwise it is refused whole. Each scope that had no room starts its
+//! penalty; a call refused during a penalty does not start another.
 
-use std::collections::{HashMap, VecDeque};
+mod scope;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::options::{Limit, QuotaOptions};
+use scope::{Scope, Verdict, tighter};
 
-/// All scopes and what was counted in them.
+use super::endpoint::Endpoint;
+use super::limit::Limit;
+use super::options::QuotaOptions;
+pub(super) use scope::Use;
+pub(super) use window::{Room, Seen};
+
+/// All scopes and what was counted in them. All instants are times since 1970.
 #[derive(Debug)]
 pub(super) struct Quotas {
     options: QuotaOptions,
     app: Scope,
     /// By the account's place in the world; made when it is first called.
     accounts: HashMap<usize, Scope>,
+    /// Of those that have limits.
+    endpoints: BTreeMap<Endpoint, Scope>,
+    refused: u64,
+    violations: u64,
 }
 
-/// Where a call's scopes stand after it was admitted or refused.
+/// What a call counts against, besides the app.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Charge {
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) accounts: Vec<usize>,
+}
+
+/// Where a call's scopes stand at the moment at which it was admitted or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// How long until the call would be admitted; none if it was.
-    pub(super) refused_for: Option<Duration>,
+    /// Why it was refused, app before account before endpoint; empty if it was admitted.
+    pub(super) refused: Vec<Refused>,
     /// The limit with the smallest share of room left; none where nothing is limited.
     pub(super) tightest: Option<Room>,
     pub(super) app: Use,
     pub(super) accounts: Vec<(usize, Use)>,
+    pub(super) endpoint: Option<(Endpoint, Use)>,
 }
 
-/// What is left of one limit.
+/// One kind of scope that refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
-    pub(super) limit: u32,
-    pub(super) remaining: u32,
-    /// Until the oldest counted call leaves the window or the penalty ends.
-    pub(super) reset: Duration,
-}
-
-/// How much of a scope's fullest limit is used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Use {
-    pub(super) percent: u64,
-    pub(super) penalty: Duration,
-}
-
-/// The highest counts ever seen in one sliding window of a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Peak {
+pub(super) struct Refused {
+    pub(super) scope: ScopeKind,
+    /// The limit that makes it wait longest; of several accounts, that of the one with the longest wait.
     pub(super) limit: Limit,
-    /// Of all calls that arrived, refused ones included.
-    pub(super) arrived: usize,
-    /// Of the calls that counted.
-    pub(super) counted: usize,
+    /// How long until this scope would admit the call.
+    pub(super) wait: Duration,
+}
+
+/// What a limit is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScopeKind {
+    App,
+    Account,
+    Endpoint,
+}
+
+/// The verdicts on one call.
+#[derive(Debug, Default)]
+struct Verdicts {
+    app: Option<Verdict>,
+    /// One for each account of the charge.
+    accounts: Vec<Option<Verdict>>,
+    endpoint: Option<Verdict>,
 }
 
 impl Quotas {
     pub(super) fn new(options: QuotaOptions) -> Self {
-        let app = Scope::new(&options.app);
-        Self { options, app, accounts: HashMap::new() }
+        let app = Scope::new(options.app.iter().copied());
+        let endpoints = endpoint_scopes(&options);
+        Self { options, app, accounts: HashMap::new(), endpoints, refused: 0, violations: 0 }
     }
 
     pub(super) fn options(&self) -> &QuotaOptions {
         &self.options
     }
 
-    /// Counts a call that arrives at `now` (since the server's start) and tells whether it is admitted.
-    pub(super) fn admit(&mut self, accounts: &[usize], now: Duration) -> Standing {
-        let mut refused_for = self.app.wait(now, self.options.penalty);
-        for account in accounts {
-            let scope = self.accounts.entry(*account).or_insert_with(|| Scope::new(&self.options.account));
-            refused_for = refused_for.max(scope.wait(now, self.options.penalty));
+    /// Counts a call at `now` and tells whether it is admitted.
+    pub(super) fn admit(&mut self, charge: &Charge, now: Duration) -> Standing {
+        let cost = self.options.cost(charge.endpoint);
+        let verdicts = self.judge(charge, now, cost);
+        let refused = verdicts.refused();
+        let counted = refused.is_empty() || self.options.count_refused;
+        self.refused += u64::from(!refused.is_empty());
+        self.violations += u64::from(verdicts.all().any(|verdict| verdict.violation));
+        self.app.record(now, cost, counted);
+        for account in &charge.accounts {
+            self.account(*account).record(now, cost, counted);
         }
-        let counted = refused_for.is_none() || self.options.count_refused;
-        self.app.record(now, counted);
-        for account in accounts {
-            if let Some(scope) = self.accounts.get_mut(account) {
-                scope.record(now, counted);
-            }
+        if let Some(scope) = charge.endpoint.and_then(|endpoint| self.endpoints.get_mut(&endpoint)) {
+            scope.record(now, cost, counted);
         }
-        Standing { refused_for, ..self.standing(accounts, now) }
+        Standing { refused, ..self.describe(charge, now, &verdicts) }
     }
 
     /// Where the scopes stand, without counting anything.
-    pub(super) fn standing(&mut self, accounts: &[usize], now: Duration) -> Standing {
+    pub(super) fn standing(&mut self, charge: &Charge, now: Duration) -> Standing {
+        self.describe(charge, now, &Verdicts::default())
+    }
+
+    fn judge(&mut self, charge: &Charge, now: Duration, cost: u64) -> Verdicts {
+        let penalty = self.options.penalty;
+        let app = self.app.judge(now, cost, penalty);
+        let mut accounts = Vec::with_capacity(charge.accounts.len());
+        for account in &charge.accounts {
+            accounts.push(self.account(*account).judge(now, cost, penalty));
+        }
+        let scope = charge.endpoint.and_then(|endpoint| self.endpoints.get_mut(&endpoint));
+        Verdicts { app, accounts, endpoint: scope.and_then(|scope| scope.judge(now, cost, penalty)) }
+    }
+
+    fn describe(&mut self, charge: &Charge, now: Duration, verdicts: &Verdicts) -> Standing {
         let mut tightest = self.app.tightest(now);
-        let mut uses = Vec::new();
-        for account in accounts {
-            let scope = self.accounts.entry(*account).or_insert_with(|| Scope::new(&self.options.account));
+        let mut accounts = Vec::with_capacity(charge.accounts.len());
+        for (number, account) in charge.accounts.iter().enumerate() {
+            let verdict = verdicts.accounts.get(number).copied().flatten();
+            let scope = self.account(*account);
             tightest = tighter(tightest, scope.tightest(now));
-            uses.push((*account, scope.used(now)));
+            accounts.push((*account, scope.used(now, verdict)));
         }
-        Standing { refused_for: None, tightest, app: self.app.used(now), accounts: uses }
+        let mut used = Use::default();
+        if let Some(scope) = charge.endpoint.and_then(|endpoint| self.endpoints.get_mut(&endpoint)) {
+            tightest = tighter(tightest, scope.tightest(now));
+            used = scope.used(now, verdicts.endpoint);
+        }
+        let endpoint = charge.endpoint.map(|endpoint| (endpoint, used));
+        Standing { refused: Vec::new(), tightest, app: self.app.used(now, verdicts.app), accounts, endpoint }
     }
 
-    /// Forgets the highest counts, not the calls themselves.
-    pub(super) fn reset_peaks(&mut self) {
-        for scope in std::iter::once(&mut self.app).chain(self.accounts.values_mut()) {
-            for window in &mut scope.windows {
-                window.peak = Peak { limit: window.limit, arrived: 0, counted: 0 };
-            }
+    fn account(&mut self, account: usize) -> &mut Scope {
+        self.accounts.entry(account).or_insert_with(|| Scope::new(self.options.account.iter().copied()))
+    }
+
+    /// Other settings. Windows go on as they are: whoever changes limits restarts theirs.
+    pub(super) fn set(&mut self, options: QuotaOptions) {
+        self.options = options;
+    }
+
+    /// Windows of the app's limits, as they are set now, begin empty.
+    pub(super) fn restart_app(&mut self) {
+        self.app = Scope::new(self.options.app.iter().copied());
+    }
+
+    /// Windows of the accounts' limits, as they are set now, begin empty.
+    pub(super) fn restart_accounts(&mut self) {
+        self.accounts.clear();
+    }
+
+    /// Windows of the endpoints' limits, as they are set now, begin empty.
+    pub(super) fn restart_endpoints(&mut self) {
+        self.endpoints = endpoint_scopes(&self.options);
+    }
+
+    /// Penalties that are running end.
+    pub(super) fn end_penalties(&mut self) {
+        for scope in self.scopes() {
+            scope.end_penalty();
         }
     }
 
-    pub(super) fn app_peaks(&self) -> Vec<Peak> {
-        self.app.windows.iter().map(|window| window.peak).collect()
+    /// Forgets what was seen, not the calls themselves.
+    pub(super) fn forget_seen(&mut self) {
+        (self.refused, self.violations) = (0, 0);
+        for scope in self.scopes() {
+            scope.forget_seen();
+        }
+    }
+
+    fn scopes(&mut self) -> impl Iterator<Item = &mut Scope> {
+        std::iter::once(&mut self.app).chain(self.accounts.values_mut()).chain(self.endpoints.values_mut())
+    }
+
+    /// How many calls were refused, and how many of them by a scope that was not in a penalty.
+    pub(super) fn refusals(&self) -> (u64, u64) {
+        (self.refused, self.violations)
+    }
+
+    /// What was seen of each limit of the app.
+    pub(super) fn app_seen(&self) -> Vec<Seen> {
+        self.app.windows.iter().map(|window| window.seen).collect()
+    }
+
+    /// What was seen of each limit of an endpoint.
+    pub(super) fn endpoints_seen(&self) -> Vec<(Endpoint, Seen)> {
+        let scopes = self.endpoints.iter();
+        scopes.flat_map(|(endpoint, scope)| scope.windows.iter().map(|window| (*endpoint, window.seen))).collect()
     }
 
     /// For each limit of accounts, the account that came highest.
-    pub(super) fn account_peaks(&self) -> Vec<(usize, Peak)> {
-        let mut highest: Vec<(usize, Peak)> = Vec::new();
+    pub(super) fn accounts_highest(&self) -> Vec<(usize, Seen)> {
+        let mut highest: Vec<(usize, Seen)> = Vec::new();
         for (account, scope) in &self.accounts {
             for (number, window) in scope.windows.iter().enumerate() {
                 match highest.get_mut(number) {
-                    None => highest.push((*account, window.peak)),
-                    Some(best) if (window.peak.arrived, *account) > (best.1.arrived, best.0) => {
-                        *best = (*account, window.peak)
+                    None => highest.push((*account, window.seen)),
+                    Some(best) if (window.seen.arrived, *account) > (best.1.arrived, best.0) => {
+                        *best = (*account, window.seen);
                     }
                     Some(_) => {}
                 }
@@ -123,177 +218,55 @@ impl Quotas {
         }
         highest
     }
-}
 
-#[derive(Debug)]
-struct Scope {
-    windows: Vec<Window>,
-    penalty_until: Duration,
-}
-
-impl Scope {
-    fn new(limits: &[Limit]) -> Self {
-        Self { windows: limits.iter().map(|limit| Window::new(*limit)).collect(), penalty_until: Duration::ZERO }
-    }
-
-    /// How long a call must wait; none where it may pass. Starts the penalty of a violation.
-    fn wait(&mut self, now: Duration, penalty: Duration) -> Option<Duration> {
-        let for_room = self.windows.iter_mut().filter_map(|window| window.wait(now)).max();
-        if for_room.is_some() && self.penalty_until <= now {
-            self.penalty_until = now + penalty;
+    /// For each limit of accounts, the refusals and violations of all of them; and how many accounts were refused.
+    pub(super) fn accounts_refused(&self) -> (Vec<Seen>, usize) {
+        let mut sums: Vec<Seen> = self.options.account.iter().map(|limit| Seen::nothing(*limit)).collect();
+        let mut accounts = 0;
+        for scope in self.accounts.values() {
+            accounts += usize::from(scope.windows.iter().any(|window| window.seen.refused > 0));
+            for (sum, window) in sums.iter_mut().zip(&scope.windows) {
+                sum.refused += window.seen.refused;
+                sum.violations += window.seen.violations;
+            }
         }
-        let for_penalty = Some(self.penalty_until.saturating_sub(now)).filter(|wait| !wait.is_zero());
-        for_room.max(for_penalty)
+        (sums, accounts)
+    }
+}
+
+fn endpoint_scopes(options: &QuotaOptions) -> BTreeMap<Endpoint, Scope> {
+    let mut limits: BTreeMap<Endpoint, Vec<Limit>> = BTreeMap::new();
+    for entry in &options.endpoint {
+        limits.entry(entry.endpoint).or_default().push(entry.limit);
+    }
+    limits.into_iter().map(|(endpoint, limits)| (endpoint, Scope::new(limits))).collect()
+}
+
+impl Verdicts {
+    fn all(&self) -> impl Iterator<Item = &Verdict> {
+        self.app.iter().chain(self.accounts.iter().flatten()).chain(&self.endpoint)
     }
 
-    fn record(&mut self, now: Duration, counted: bool) {
-        for window in &mut self.windows {
-            window.record(now, counted);
+    fn refused(&self) -> Vec<Refused> {
+        let account = self.accounts.iter().flatten().max_by_key(|verdict| verdict.wait).copied();
+        let kinds = [(ScopeKind::App, self.app), (ScopeKind::Account, account), (ScopeKind::Endpoint, self.endpoint)];
+        let mut refused = Vec::new();
+        for (scope, verdict) in kinds {
+            if let Some(Verdict { limit, wait, .. }) = verdict {
+                refused.push(Refused { scope, limit, wait });
+            }
         }
-    }
-
-    fn tightest(&mut self, now: Duration) -> Option<Room> {
-        let penalty = self.penalty_until.saturating_sub(now);
-        let rooms = self.windows.iter_mut().map(|window| window.room(now, penalty));
-        rooms.fold(None, |best, room| tighter(best, Some(room)))
-    }
-
-    fn used(&mut self, now: Duration) -> Use {
-        let penalty = self.penalty_until.saturating_sub(now);
-        let percent = self.windows.iter_mut().map(|window| window.percent(now)).max().unwrap_or(0);
-        Use { percent: if penalty.is_zero() { percent } else { percent.max(100) }, penalty }
+        refused
     }
 }
 
-fn tighter(left: Option<Room>, right: Option<Room>) -> Option<Room> {
-    let share = |room: &Room| u64::from(room.remaining) * 1_000_000 / u64::from(room.limit);
-    match (left, right) {
-        (Some(left), Some(right)) if share(&right) < share(&left) => Some(right),
-        (left, right) => left.or(right),
-    }
-}
-
-#[derive(Debug)]
-struct Window {
-    limit: Limit,
-    /// Arrivals within the window, each with whether it counted.
-    log: VecDeque<(Duration, bool)>,
-    counted: usize,
-    peak: Peak,
-}
-
-impl Window {
-    fn new(limit: Limit) -> Self {
-        Self { limit, log: VecDeque::new(), counted: 0, peak: Peak { limit, arrived: 0, counted: 0 } }
-    }
-
-    fn forget(&mut self, now: Duration) {
-        while let Some((arrival, counted)) = self.log.front()
-            && *arrival + self.limit.period <= now
-        {
-            self.counted -= usize::from(*counted);
-            self.log.pop_front();
+impl ScopeKind {
+    /// The name used in bodies and headers.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Account => "account",
+            Self::Endpoint => "endpoint",
         }
-    }
-
-    /// How long until one more call fits; none if one does.
-    fn wait(&mut self, now: Duration) -> Option<Duration> {
-        self.forget(now);
-        let limit = self.limit.requests as usize;
-        let excess = self.counted.checked_sub(limit)?;
-        let mut counted = self.log.iter().filter(|(_, counted)| *counted);
-        let leaving = counted.nth(excess).map_or(now, |(arrival, _)| *arrival);
-        Some(leaving + self.limit.period - now)
-    }
-
-    fn record(&mut self, now: Duration, counted: bool) {
-        self.forget(now);
-        self.log.push_back((now, counted));
-        self.counted += usize::from(counted);
-        self.peak.arrived = self.peak.arrived.max(self.log.len());
-        self.peak.counted = self.peak.counted.max(self.counted);
-    }
-
-    fn room(&mut self, now: Duration, penalty: Duration) -> Room {
-        self.forget(now);
-        let limit = self.limit.requests;
-        let oldest = self.log.iter().find(|(_, counted)| *counted);
-        let leaves = oldest.map_or(Duration::ZERO, |(arrival, _)| *arrival + self.limit.period - now);
-        let remaining = if penalty.is_zero() { limit.saturating_sub(self.counted as u32) } else { 0 };
-        let reset = penalty.max(self.wait(now).unwrap_or(leaves));
-        Room { limit, remaining, reset }
-    }
-
-    fn percent(&mut self, now: Duration) -> u64 {
-        self.forget(now);
-        self.counted as u64 * 100 / u64::from(self.limit.requests)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn quotas(app: &str, account: &str, penalty: u64, count_refused: bool) -> Quotas {
-        let limits = |text: &str| {
-            text.split(' ').filter(|part| !part.is_empty()).map(|part| part.parse().expect("limit")).collect()
-        };
-        let penalty = Duration::from_millis(penalty);
-        Quotas::new(QuotaOptions { app: limits(app), account: limits(account), penalty, count_refused })
-    }
-
-    fn refused(quotas: &mut Quotas, accounts: &[usize], now: u64) -> Option<u64> {
-        let standing = quotas.admit(accounts, Duration::from_millis(now));
-        standing.refused_for.map(|wait| wait.as_millis() as u64)
-    }
-
-    #[test]
-    fn the_window_slides_to_the_millisecond() {
-        let mut quotas = quotas("2/1s", "", 0, false);
-        assert_eq!(refused(&mut quotas, &[], 0), None);
-        assert_eq!(refused(&mut quotas, &[], 600), None);
-        assert_eq!(refused(&mut quotas, &[], 999), Some(1));
-        assert_eq!(refused(&mut quotas, &[], 1_000), None);
-        assert_eq!(refused(&mut quotas, &[], 1_001), Some(599));
-        assert_eq!(quotas.app_peaks()[0].counted, 2);
-        assert_eq!(quotas.app_peaks()[0].arrived, 4);
-    }
-
-    #[test]
-    fn a_violation_starts_a_penalty_and_waiting_as_told_is_enough() {
-        let mut quotas = quotas("1/1s", "", 5_000, false);
-        assert_eq!(refused(&mut quotas, &[], 0), None);
-        assert_eq!(refused(&mut quotas, &[], 100), Some(5_000));
-        assert_eq!(refused(&mut quotas, &[], 2_100), Some(3_000));
-        assert_eq!(refused(&mut quotas, &[], 5_100), None);
-    }
-
-    #[test]
-    fn refused_calls_count_if_asked_for() {
-        let mut quotas = quotas("2/1s", "", 0, true);
-        for now in [0, 100] {
-            assert_eq!(refused(&mut quotas, &[], now), None);
-        }
-        assert_eq!(refused(&mut quotas, &[], 500), Some(500));
-        assert_eq!(refused(&mut quotas, &[], 1_000), Some(100), "the refused call at 500 holds a place");
-    }
-
-    #[test]
-    fn a_batch_counts_once_for_each_account_or_not_at_all() {
-        let mut quotas = quotas("", "1/1s 3/10s", 0, false);
-        assert_eq!(refused(&mut quotas, &[1, 2], 0), None);
-        assert_eq!(refused(&mut quotas, &[2, 3], 100), Some(900));
-        assert_eq!(refused(&mut quotas, &[3], 100), None, "the refused batch took nothing from account 3");
-        assert_eq!(refused(&mut quotas, &[1], 1_000), None);
-    }
-
-    #[test]
-    fn standing_tells_the_tightest_limit() {
-        let mut quotas = quotas("10/1s", "4/1h", 0, false);
-        refused(&mut quotas, &[7], 0);
-        let standing = quotas.standing(&[7], Duration::from_millis(400));
-        let room = Room { limit: 4, remaining: 3, reset: Duration::from_millis(3_599_600) };
-        assert_eq!(standing.tightest, Some(room));
-        assert_eq!((standing.app.percent, standing.accounts[0].1.percent), (10, 25));
     }
 }

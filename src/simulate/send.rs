@@ -9,14 +9,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use serde_json::{Map, Value, json};
 
-use super::front::whole_seconds;
-use super::quota::{Standing, Use};
 use super::reply::Reply;
 use super::state::Shared;
 use super::wire::Link;
-use super::world::World;
 
 /// How long a broken body stays open, so that what precedes the break has left before it.
 const BREAK_AFTER: Duration = Duration::from_millis(20);
@@ -51,29 +47,6 @@ impl Sending {
             Self::Reset => {}
         }
     }
-}
-
-/// The headers that tell where the quotas stand.
-pub(super) fn quota_headers(standing: &Standing, world: &World) -> Vec<(HeaderName, String)> {
-    let mut headers = Vec::new();
-    if let Some(room) = standing.tightest {
-        headers.push((HeaderName::from_static("x-ratelimit-limit"), room.limit.to_string()));
-        headers.push((HeaderName::from_static("x-ratelimit-remaining"), room.remaining.to_string()));
-        headers.push((HeaderName::from_static("x-ratelimit-reset"), whole_seconds(room.reset).to_string()));
-    }
-    let accounts = standing.accounts.iter();
-    let accounts: Map<String, Value> =
-        accounts.map(|(account, used)| (world.accounts[*account].id.clone(), usage(used))).collect();
-    let usage = json!({"app": usage(&standing.app), "account": accounts});
-    headers.push((HeaderName::from_static("x-usage"), usage.to_string()));
-    headers
-}
-
-fn usage(used: &Use) -> Value {
-    if used.penalty.is_zero() {
-        return json!({"percent": used.percent});
-    }
-    json!({"percent": used.percent, "regain_seconds": whole_seconds(used.penalty)})
 }
 
 /// Puts an answer on the wire.

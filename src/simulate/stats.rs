@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::call::Endpoint;
+use super::endpoint::Endpoint;
 use super::faults::FaultKind;
 
 /// Counts since the start or the last reset.

@@ -4,6 +4,7 @@ mod broken;
 mod limits;
 mod lists;
 mod paging;
+mod reports;
 mod time;
 
 use reqwest::{Client, Response, StatusCode};
@@ -26,7 +27,10 @@ fn options() -> Options {
 
 impl Sandbox {
     async fn start(options: Options) -> Self {
-        let simulator = Simulator::bind(options).await.expect("a free port");
+        Self::serve(Simulator::bind(options).await.expect("a free port"))
+    }
+
+    fn serve(simulator: Simulator) -> Self {
         let base = simulator.base_url();
         tokio::spawn(simulator.serve(std::future::pending()));
         // A fresh connection each time: a client must not repeat a request by itself when a kept one was reset.
@@ -107,4 +111,12 @@ fn text(value: &Value) -> String {
 
 fn code(body: &Value) -> String {
     text(&body["error"]["code"])
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name).map(|value| value.to_str().expect("ascii").to_owned())
+}
+
+async fn body(response: Response) -> Value {
+    serde_json::from_str(&response.text().await.expect("a body")).expect("json")
 }
