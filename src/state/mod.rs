@@ -16,6 +16,7 @@
 //! | [`leases`] | one run per pipeline at a time |
 //! | [`runs`] | what each run did |
 //! | [`responses`] | the HTTP cache |
+//! | [`quota_use`] | what is used up of each quota, in a file of its own |
 //! | [`tables`] | ledger, units and runs as Arrow, for SQL |
 //! | `open`, `trouble`, `values` | opening and migrating; errors; how values are stored |
 
@@ -30,6 +31,7 @@ pub mod accounts;
 pub mod leases;
 mod open;
 pub mod published;
+pub mod quota_use;
 pub mod responses;
 pub mod runs;
 pub mod tables;
@@ -40,6 +42,7 @@ mod values;
 pub use accounts::KnownAccount;
 pub use leases::{Acquired, Lease};
 pub use published::PublishedUnit;
+pub use quota_use::{KeptTally, QuotaTurn, QuotaUse};
 pub use responses::CachedResponse;
 pub use runs::{RunEnd, RunId, RunKind, RunRecord, RunSummary};
 pub use units::{FailedUnit, StagedUnit};

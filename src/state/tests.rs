@@ -14,6 +14,7 @@ use crate::ledger::Cell;
 use crate::time::{Instant, Window, slot};
 use crate::unit::{Account, Lane, Unit, UnitKey};
 
+mod quota_file;
 mod sqlite;
 
 const SETTLE: Duration = Duration::from_secs(900);
