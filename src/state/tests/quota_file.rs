@@ -1,5 +1,7 @@
 //! The file of quota use.
 
+use std::path::Path;
+
 use futures::future::join_all;
 
 use super::*;
@@ -50,9 +52,10 @@ async fn what_was_committed_is_there_and_nothing_else() {
     };
     let zero = kept("app", "", &0u64.to_le_bytes(), 1_700_000_000_123);
     let two = kept("app", "2", &2u64.to_le_bytes(), 1_700_000_000_123);
+    let all_of_app = [zero.clone(), two.clone()];
     let mut turn = quotas.begin().await.expect("a turn");
-    assert_eq!(turn.load("app", &["3", "2", "1", ""]).await.expect("loaded"), [zero.clone(), two.clone()]);
-    assert_eq!(turn.load("app", &["2"]).await.expect("loaded"), [two.clone()]);
+    assert_eq!(turn.load("app", &["3", "2", "1", ""]).await.expect("loaded"), all_of_app);
+    assert_eq!(turn.load("app", &["2"]).await.expect("loaded"), all_of_app[1..]);
     assert_eq!(turn.load("app", &[]).await.expect("loaded"), []);
     drop(turn);
     let names = ["other".to_owned(), "app".to_owned(), "nobody's".to_owned()];
@@ -167,4 +170,104 @@ async fn a_memory_that_is_told_of_others_loses_nothing() {
     }
     let quotas = state.quota_use_for_reading().await.expect("an answer").expect("quota use");
     assert_eq!(number(&quotas.all(&["app".to_owned()]).await.expect("listed")), 200 - 14 - 14);
+}
+
+/// As a request does that is given up while it waits for its permit.
+#[tokio::test]
+async fn a_turn_may_be_given_up_anywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = state_in(&folder).await;
+    let quotas = state.quota_use().await.expect("quota use");
+    let mut committed = 0;
+    for polls in 0..200 {
+        let mut work = Box::pin(add_one(&quotas));
+        for _ in 0..polls % 50 {
+            if futures::poll!(&mut work).is_ready() {
+                committed += 1;
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(polls)).await;
+        }
+    }
+    let reading = state.quota_use_for_reading().await.expect("an answer").expect("quota use");
+    add_one(&quotas).await;
+    let kept = number(&reading.all(&["app".to_owned()]).await.expect("listed"));
+    assert!((committed + 1..=201).contains(&kept), "{committed} returned, {kept} are kept");
+    let found = others_wrote(&quotas).await;
+    assert!(!found, "a turn that was given up is not another's");
+}
+
+const HELD_QUOTAS: &str = "HOURMARK_TEST_HELD_QUOTAS";
+
+/// Commits a number, and is killed while it holds a turn; started by the test below as a process of its own.
+#[tokio::test]
+#[ignore = "does nothing but wait; another test starts it"]
+async fn hold_a_turn() {
+    let Some(path) = std::env::var_os(HELD_QUOTAS) else { return };
+    let state = State::open(Path::new(&path)).await.expect("a state");
+    let quotas = state.quota_use().await.expect("quota use");
+    add_one(&quotas).await;
+    let mut turn = quotas.begin().await.expect("a turn");
+    save(&mut turn, "1", 99).await;
+    // Not as tests print, which is kept back until they end.
+    std::io::Write::write_all(&mut std::io::stdout(), b"held\n").expect("told");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
+async fn a_killed_process_loses_nothing_that_was_committed_and_holds_up_nobody() {
+    use std::io::BufRead;
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = state_in(&folder).await;
+    let quotas = state.quota_use().await.expect("quota use");
+    assert!(others_wrote(&quotas).await);
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "state::tests::quota_file::hold_a_turn", "--ignored"])
+        .env(HELD_QUOTAS, state.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let said = std::io::BufReader::new(child.stdout.take().expect("its output")).lines();
+    let held = said.map_while(std::io::Result::ok).any(|line| line.contains("held"));
+    assert!(held, "it ended early");
+    child.kill().expect("killed");
+    child.wait().expect("an end");
+    let mut turn = quotas.begin().await.expect("a turn");
+    assert!(turn.others_wrote());
+    assert_eq!(number(&turn.load("app", &["1"]).await.expect("loaded")), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_quota_use_is_refused_untouched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refusal = async |state: &State| {
+        let error = state.quota_use().await.expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert_eq!(state.quota_use_for_reading().await.expect_err("refused").report(), error.report());
+        let folder = folder.path().canonicalize().expect("a folder").display().to_string();
+        error.report().replace(&folder, "FOLDER")
+    };
+    // A state is not a file of quota use either.
+    let state = State::open(&folder.path().join("a.db")).await.expect("a state");
+    State::open(&folder.path().join("a.db.quotas")).await.expect("a state").close().await;
+    insta::assert_snapshot!(refusal(&state).await, @r"
+    the database `FOLDER/a.db.quotas` belongs to another program
+      hint: name another file for the state
+    ");
+
+    let state = State::open(&folder.path().join("b.db")).await.expect("a state");
+    drop(state.quota_use().await.expect("quota use"));
+    let file = format!("sqlite://{}", folder.path().join("b.db.quotas").display());
+    let later = sqlx::SqlitePool::connect(&file).await.expect("a database");
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9, 'later', TRUE, x'00', 1)",
+    )
+    .execute(&later)
+    .await
+    .expect("a later migration");
+    insta::assert_snapshot!(refusal(&state).await, @r"
+    the state `FOLDER/b.db.quotas` has schema version 9, this hourmark knows versions up to 1
+      hint: a newer hourmark has written it: use that one, or a newer one
+    ");
 }
