@@ -1,7 +1,8 @@
 //! The state: what is known beside the lake's rows. Owns the state database, and nothing else touches it.
 //!
 //! One embedded SQLite file (and its `-wal` and `-shm` companions) holds accounts with their watermarks, the ledger,
-//! units that are staged or failed, leases with fencing tokens, runs, and the HTTP cache. Everything that must be true
+//! units that are begun, staged or failed, what was created on the platform, leases with fencing tokens, runs, and the
+//! HTTP cache. Everything that must be true
 //! together is written in one transaction; what must be unique is a primary key with `INSERT .. ON CONFLICT`. A commit
 //! that returned is on the disk (`synchronous = FULL`). The file must be on a local disk: SQLite's write-ahead log and
 //! the locks of [`leases`] do not work over network file systems.
@@ -13,9 +14,13 @@
 //! | [`accounts`] | accounts, their watermarks, their ledgers |
 //! | [`units`] | staged and failed units |
 //! | [`published`] | the one transaction that makes published units known |
+//! | [`creations`] | requests that create something on the platform, by idempotency key |
+//! | [`sizes`] | how large a request may be |
+//! | [`skips`] | accounts that are left out |
 //! | [`leases`] | one run per pipeline at a time |
 //! | [`runs`] | what each run did |
 //! | [`responses`] | the HTTP cache |
+//! | [`quota_use`] | what is used up of each quota, in a file of its own |
 //! | [`tables`] | ledger, units and runs as Arrow, for SQL |
 //! | `open`, `trouble`, `values` | opening and migrating; errors; how values are stored |
 
@@ -27,21 +32,29 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use crate::error::Result;
 
 pub mod accounts;
+pub mod creations;
 pub mod leases;
 mod open;
 pub mod published;
+pub mod quota_use;
 pub mod responses;
 pub mod runs;
+pub mod sizes;
+pub mod skips;
 pub mod tables;
 mod trouble;
 pub mod units;
 mod values;
 
 pub use accounts::KnownAccount;
+pub use creations::{Creation, CreationEnd, idempotency_key};
 pub use leases::{Acquired, Lease};
 pub use published::PublishedUnit;
+pub use quota_use::{KeptTally, QuotaTurn, QuotaUse};
 pub use responses::CachedResponse;
 pub use runs::{RunEnd, RunId, RunKind, RunRecord, RunSummary};
+pub use sizes::{AccountSizes, Size, Sizes};
+pub use skips::Skip;
 pub use units::{FailedUnit, StagedUnit};
 
 use trouble::Trouble;

@@ -8,17 +8,29 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use super::trouble::{Trouble, migration_failed, newer_schema, told};
 use super::{State, beside};
 use crate::error::{Error, Result};
 
-/// All versions of the schema, in order.
-static MIGRATIONS: Migrator = sqlx::migrate!("src/state/migrations");
+/// What a file of ours holds.
+struct Tables {
+    /// All versions of its schema, in order.
+    migrations: Migrator,
+    /// A table that is there from the first version on.
+    mark: &'static str,
+}
 
+static STATE: Tables = Tables { migrations: sqlx::migrate!("src/state/migrations"), mark: "leases" };
+static QUOTAS: Tables = Tables { migrations: sqlx::migrate!("src/state/quota_migrations"), mark: "tallies" };
+
+/// The file of quota use is named after the state.
+const QUOTAS_SUFFIX: &str = "quotas";
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Milliseconds for which a statement on the file of quota use waits, before its user asks again.
+const SHORT_BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 3";
 /// How long a write of this process waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(120);
 const READERS: u32 = 4;
@@ -43,21 +55,12 @@ impl State {
         let resolved = make_file(path)?;
         // Two processes that open a new file at once must not both make its tables.
         let turn = wait_for_turn(path, beside(&resolved, "lock")).await?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
         // A look before any setting is written: a file that is not ours stays as it is.
-        let look = options_for_reading(path);
-        let found = schema_of(path, &look).await?;
-        refuse_unknown(path, &found)?;
+        STATE.refuse_unknown(path, &STATE.found(path).await?)?;
         let failed = |error: sqlx::Error| told(path, "open", error.into());
-        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
-        MIGRATIONS.run(&writer).await.map_err(|error| migration_failed(path, latest(), error))?;
-        let readers = pool(READERS).connect_with(options).await.map_err(failed)?;
+        let writer = pool(1).connect_with(options_for_writing(path)).await.map_err(failed)?;
+        STATE.migrate(path, &writer).await?;
+        let readers = pool(READERS).connect_with(options_for_writing(path)).await.map_err(failed)?;
         drop(turn);
         Ok(State { path: Arc::from(path), locks: Arc::from(resolved), readers, writer })
     }
@@ -73,20 +76,62 @@ impl State {
             Err(error) => return Err(cannot_open(path, error)),
         };
         refuse_folder(path)?;
-        let options = options_for_reading(path);
-        let found = schema_of(path, &options).await?;
-        refuse_unknown(path, &found)?;
+        let found = STATE.found(path).await?;
+        STATE.refuse_unknown(path, &found)?;
         match found {
             Schema::Empty => return Ok(None),
-            Schema::Version(version) if version < latest() => return State::open(path).await.map(Some),
+            Schema::Version(version) if version < STATE.latest() => return State::open(path).await.map(Some),
             Schema::Version(_) | Schema::Foreign => {}
         }
-        let readers = pool(READERS).connect_with(options).await;
+        let readers = pool(READERS).connect_with(options_for_reading(path)).await;
         let readers = readers.map_err(|error| told(path, "open", error.into()))?;
         // The same connections serve as writers, so that an attempt to write is refused by the database.
         let writer = readers.clone();
         Ok(Some(State { path: Arc::from(path), locks: Arc::from(resolved), readers, writer }))
     }
+
+    /// Opens the file of quota use as [`State::open`] does the state; gives its path and its one connection.
+    pub(super) async fn open_quotas(&self) -> Result<(PathBuf, SqliteConnection)> {
+        let path = make_file(&self.beside(QUOTAS_SUFFIX))?;
+        let turn = wait_for_turn(&path, self.beside("lock")).await?;
+        QUOTAS.refuse_unknown(&path, &QUOTAS.found(&path).await?)?;
+        let failed = |error: sqlx::Error| told(&path, "open", error.into());
+        let migrating = pool(1).connect_with(options_for_writing(&path)).await.map_err(failed)?;
+        QUOTAS.migrate(&path, &migrating).await?;
+        let connection = connect_shortly(&options_for_writing(&path)).await.map_err(failed)?;
+        migrating.close().await;
+        drop(turn);
+        Ok((path, connection))
+    }
+
+    /// The same for reading only. `None` where there is no file, or nothing in it yet.
+    pub(super) async fn open_quotas_for_reading(&self) -> Result<Option<(PathBuf, SqliteConnection)>> {
+        let path = self.beside(QUOTAS_SUFFIX);
+        if !path.try_exists().map_err(|error| cannot_open(&path, error))? {
+            return Ok(None);
+        }
+        refuse_folder(&path)?;
+        let found = QUOTAS.found(&path).await?;
+        QUOTAS.refuse_unknown(&path, &found)?;
+        match found {
+            Schema::Empty => return Ok(None),
+            Schema::Version(version) if version < QUOTAS.latest() => return self.open_quotas().await.map(Some),
+            Schema::Version(_) | Schema::Foreign => {}
+        }
+        let connection = connect_shortly(&options_for_reading(&path)).await;
+        let connection = connection.map_err(|error| told(&path, "open", error.into()))?;
+        Ok(Some((path, connection)))
+    }
+}
+
+fn options_for_writing(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging()
 }
 
 fn options_for_reading(path: &Path) -> SqliteConnectOptions {
@@ -111,59 +156,75 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
-/// This program's schema version.
-fn latest() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+/// A connection that waits for others while it is made, and then no longer than its user has asked for.
+async fn connect_shortly(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    sqlx::query(SHORT_BUSY_TIMEOUT).execute(&mut connection).await?;
+    Ok(connection)
 }
 
-/// Looks without writing anything, unless a killed process left a journal: then SQLite must first undo what was half
-/// written, which a connection for reading only may not.
-async fn schema_of(path: &Path, options: &SqliteConnectOptions) -> Result<Schema> {
-    let found = match look(options).await {
-        Err(Trouble::Sql(error)) if wants_recovery(&error) => look(&options.clone().read_only(false)).await,
-        found => found,
-    };
-    found.map_err(|trouble| told(path, "open", trouble))
+impl Tables {
+    /// This program's schema version.
+    fn latest(&self) -> i64 {
+        self.migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+    }
+
+    async fn migrate(&self, path: &Path, writer: &SqlitePool) -> Result<()> {
+        self.migrations.run(writer).await.map_err(|error| migration_failed(path, self.latest(), error))
+    }
+
+    /// Looks without writing anything, unless a killed process left a journal: then SQLite must first undo what was
+    /// half written, which a connection for reading only may not.
+    async fn found(&self, path: &Path) -> Result<Schema> {
+        let options = options_for_reading(path);
+        let found = match self.look(&options).await {
+            Err(Trouble::Sql(error)) if wants_recovery(&error) => self.look(&options.read_only(false)).await,
+            found => found,
+        };
+        found.map_err(|trouble| told(path, "open", trouble))
+    }
+
+    async fn look(&self, options: &SqliteConnectOptions) -> Result<Schema, Trouble> {
+        let mut database = options.connect().await?;
+        let tables: Vec<(String,)> =
+            sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+                .fetch_all(&mut database)
+                .await?;
+        let has = |table: &str| tables.iter().any(|(name,)| name == table);
+        let schema = if tables.is_empty() {
+            Schema::Empty
+        } else if !has("_sqlx_migrations") {
+            Schema::Foreign
+        } else {
+            let version: Option<i64> =
+                sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut database).await?;
+            // A first opening that was cut short leaves the empty list of versions, and a table of ours never does.
+            match version {
+                Some(version) if has(self.mark) => Schema::Version(version),
+                None if tables.len() == 1 => Schema::Empty,
+                _ => Schema::Foreign,
+            }
+        };
+        database.close().await?;
+        Ok(schema)
+    }
+
+    fn refuse_unknown(&self, path: &Path, found: &Schema) -> Result<()> {
+        match found {
+            Schema::Foreign => {
+                Err(Error::storage(format!("the database `{}` belongs to another program", path.display()))
+                    .hint("name another file for the state"))
+            }
+            Schema::Version(version) if *version > self.latest() => Err(newer_schema(path, *version, self.latest())),
+            Schema::Version(_) | Schema::Empty => Ok(()),
+        }
+    }
 }
 
 /// READONLY_ROLLBACK and READONLY_RECOVERY.
 fn wants_recovery(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| matches!(code.as_ref(), "776" | "264"))
-}
-
-async fn look(options: &SqliteConnectOptions) -> Result<Schema, Trouble> {
-    let mut database = options.connect().await?;
-    let tables: Vec<(String,)> =
-        sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-            .fetch_all(&mut database)
-            .await?;
-    let has = |table: &str| tables.iter().any(|(name,)| name == table);
-    let schema = if tables.is_empty() {
-        Schema::Empty
-    } else if !has("_sqlx_migrations") {
-        Schema::Foreign
-    } else {
-        let version: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut database).await?;
-        // A first opening that was cut short leaves the empty list of versions, and a table of ours never does.
-        match version {
-            Some(version) if has("leases") => Schema::Version(version),
-            None if tables.len() == 1 => Schema::Empty,
-            _ => Schema::Foreign,
-        }
-    };
-    database.close().await?;
-    Ok(schema)
-}
-
-fn refuse_unknown(path: &Path, found: &Schema) -> Result<()> {
-    match found {
-        Schema::Foreign => Err(Error::storage(format!("the database `{}` belongs to another program", path.display()))
-            .hint("name another file for the state")),
-        Schema::Version(version) if *version > latest() => Err(newer_schema(path, *version, latest())),
-        Schema::Version(_) | Schema::Empty => Ok(()),
-    }
 }
 
 /// Makes folder and file where they are missing; gives the file's path with links resolved.

@@ -11,7 +11,7 @@ use super::accounts::{load_days, save_day};
 use super::trouble::Trouble;
 use super::units::failed_around;
 use super::values::{moment, seconds};
-use super::{FailedUnit, Lease, State};
+use super::{FailedUnit, Lease, State, creations};
 use crate::error::Result;
 use crate::ledger::{advance, day_of};
 use crate::time::{Instant, Window, hours_in, next_hour, slot};
@@ -185,7 +185,7 @@ async fn mark_published(
         .bind(seconds(now))
         .execute(&mut *connection)
         .await?;
-    Ok(())
+    creations::end_with_unit(connection, pipeline, key, now).await
 }
 
 /// Batches change when accounts come and go, so a failed unit may never be asked for again under its own key: it is
@@ -238,5 +238,5 @@ async fn prune(connection: &mut SqliteConnection, pipeline: &str, now: Instant) 
             .execute(&mut *connection)
             .await?;
     }
-    Ok(())
+    creations::prune(connection, pipeline, now).await
 }

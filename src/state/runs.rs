@@ -207,6 +207,20 @@ impl State {
         work.await.map_err(|trouble| self.failed("list the runs in", trouble))
     }
 
+    /// When the last run of `pipeline` asked to come back, and its note, where it ended waiting for quota.
+    pub async fn waiting_until(&self, pipeline: &str) -> Result<Option<(Instant, String)>> {
+        let work = async {
+            let last: Option<(Option<i64>, String)> =
+                sqlx::query_as("SELECT resume_at, note FROM runs WHERE pipeline = $1 ORDER BY id DESC LIMIT 1")
+                    .bind(pipeline)
+                    .fetch_optional(&self.readers)
+                    .await?;
+            let Some((Some(resume_at), note)) = last else { return Ok(None) };
+            Ok::<_, Trouble>(Some((moment(resume_at)?, note)))
+        };
+        work.await.map_err(|trouble| self.failed("read the last run in", trouble))
+    }
+
     /// How the newest run of `pipeline` stands where it has no end. Older ones without an end were interrupted:
     /// runs of one pipeline never overlap.
     pub(super) fn unended(&self, pipeline: &str) -> Result<RunEnd> {

@@ -14,7 +14,10 @@ use crate::ledger::Cell;
 use crate::time::{Instant, Window, slot};
 use crate::unit::{Account, Lane, Unit, UnitKey};
 
+mod creating;
+mod quota_file;
 mod sqlite;
+mod versions;
 
 const SETTLE: Duration = Duration::from_secs(900);
 
@@ -300,6 +303,9 @@ async fn runs_say_how_they_ended(state: &State) {
     };
     let ended = at("2026-11-20T09:30:00Z");
     state.end_run(done, &summary, ended).await.expect("ended");
+    let back = (at("2026-11-20T10:00:00Z"), "quota `app`".to_owned());
+    assert_eq!(state.waiting_until("ads").await.expect("an answer"), Some(back));
+    assert_eq!(state.waiting_until("other").await.expect("an answer"), None);
     let now = state.begin_run("ads", RunKind::Repair, ended).await.expect("a run");
     let record = |id, kind, started_at, end| RunRecord { id, pipeline: "ads".to_owned(), kind, started_at, end };
     let mut expected = vec![
@@ -311,6 +317,7 @@ async fn runs_say_how_they_ended(state: &State) {
     assert_eq!(state.last_runs("ads", 2).await.expect("runs"), expected[..2]);
     let batch = state.table_runs().await.expect("runs");
     assert_eq!(texts(&batch, "outcome"), ["running", "waiting", "interrupted"]);
+    assert_eq!(state.waiting_until("ads").await.expect("an answer"), None, "it has come back");
     assert_eq!(moments(&batch, "resume_at"), [None, Some(at("2026-11-20T10:00:00Z")), None]);
     drop(held);
     expected[0].end = RunEnd::Interrupted;

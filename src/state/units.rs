@@ -3,6 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::creations::end_with_unit;
 use super::trouble::Trouble;
 use super::values::{accounts_from, accounts_text, count, moment, seconds, small_count, stored, window};
 use super::{Lease, State};
@@ -51,7 +52,7 @@ struct UnitRow<'a> {
 }
 
 impl State {
-    /// Records that a unit is staged, in place of whatever was known under its key.
+    /// Records that a unit is staged, in place of whatever was known under its key, and ends its creations.
     ///
     /// Refused where `lease` has passed to another run.
     pub async fn record_staged(&self, lease: &Lease, staged: &StagedUnit) -> Result<()> {
@@ -70,7 +71,7 @@ impl State {
     }
 
     /// Records that a unit failed, in place of whatever was known under its key: a unit whose staged rows turned out
-    /// to be unreadable is no longer listed as staged.
+    /// to be unreadable is no longer listed as staged. Its creations end.
     ///
     /// Refused where `lease` has passed to another run.
     pub async fn record_failed(&self, lease: &Lease, failed: &FailedUnit) -> Result<()> {
@@ -163,6 +164,7 @@ impl State {
         .bind(seconds(row.at))
         .execute(&mut *transaction)
         .await?;
+        end_with_unit(&mut transaction, lease.pipeline(), &row.unit.key, row.at).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -186,7 +188,8 @@ pub(super) async fn failed_around(
     rows.iter().map(failed_from).collect()
 }
 
-fn unit_from(row: &SqliteRow) -> Result<Unit, Trouble> {
+/// The unit of a row with the columns `key`, `lane`, `accounts`, `window_from`, `window_to`.
+pub(super) fn unit_from(row: &SqliteRow) -> Result<Unit, Trouble> {
     let key: String = row.try_get("key")?;
     let lane: String = row.try_get("lane")?;
     let Some(lane) = Lane::parse(&lane) else {

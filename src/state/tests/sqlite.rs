@@ -32,6 +32,21 @@ async fn units() {
 }
 
 #[tokio::test]
+async fn creations() {
+    with_state(creating::a_creation_is_the_same_until_it_ends).await;
+    with_state(creating::what_was_made_is_known_once).await;
+    with_state(creating::open_units_are_taken_up_until_they_end).await;
+    with_state(creating::the_last_thousand_ended_creations_are_kept).await;
+    with_state(creating::a_run_that_was_overtaken_creates_nothing).await;
+}
+
+#[tokio::test]
+async fn sizes_and_skips() {
+    with_state(creating::sizes_only_shrink_and_are_forgotten).await;
+    with_state(creating::accounts_are_skipped_and_taken_back).await;
+}
+
+#[tokio::test]
 async fn leases() {
     with_state(one_run_at_a_time).await;
     with_state(a_run_that_was_overtaken_cannot_write).await;
@@ -155,7 +170,7 @@ async fn a_newer_schema_is_refused() {
     .expect("a later migration");
     state.close().await;
     insta::assert_snapshot!(refusal(&path).await, @r"
-    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 1
+    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 2
       hint: a newer hourmark has written it: use that one, or a newer one
     ");
 }
@@ -192,6 +207,13 @@ async fn queries_find_their_rows_by_an_index() {
         ("SELECT cells FROM ledger WHERE pipeline = 'a' AND day = 1 AND account_id = 'b'", "PRIMARY KEY"),
         ("SELECT key FROM units WHERE pipeline = 'a' AND status = 'failed' AND window_from < 9", "units_by_status"),
         ("DELETE FROM units WHERE pipeline = 'a' AND status = 'published' AND at < 9", "units_by_status"),
+        ("SELECT key FROM begun_units WHERE pipeline = 'a' AND begun_at >= 9", "pipeline"),
+        ("SELECT id FROM creations WHERE pipeline = 'a' AND unit = 'b' AND part = 1 ORDER BY round DESC", "unit"),
+        ("UPDATE creations SET ended_at = 9 WHERE pipeline = 'a' AND unit = 'b' AND ended_at IS NULL", "unit"),
+        (
+            "SELECT id FROM creations WHERE pipeline = 'a' AND ended_at IS NOT NULL ORDER BY ended_at DESC, id DESC",
+            "creations_by_end",
+        ),
         ("SELECT * FROM runs WHERE pipeline = 'a' ORDER BY id DESC LIMIT 1", "runs_by_pipeline"),
         ("SELECT SUM(size) OVER (ORDER BY stored_at DESC, pipeline, key) FROM responses", "responses_by_age"),
     ] {
