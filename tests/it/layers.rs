@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("plan", 1),
     ("request", 1),
     ("page", 1),
+    ("usage", 1),
     ("classify", 1),
     ("retry", 1),
     ("decode", 1),
