@@ -124,8 +124,10 @@ fn bound(policy: &Retry, nth: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use reqwest::header::HeaderName;
 
     use super::*;
+    use crate::classify::{Outcome, Reading, classify};
 
     fn policy() -> Retry {
         Retry {
@@ -247,6 +249,32 @@ mod tests {
         assert_eq!(last(&[Verdict::Split { why: why() }]), Decision::Split);
         assert_eq!(last(&[Verdict::SkipAccount { why: why() }]), Decision::SkipAccount);
         assert_eq!(last(&[Verdict::Fail { fault: None, why: why() }]), Decision::GiveUp);
+    }
+
+    /// What other tools did in these cases: gave up after 75 seconds of an hour's block, tried ten times within a second,
+    /// did not try again at all, slept for eleven hours, took a moment for a length.
+    #[test]
+    fn refusals_that_others_got_wrong() {
+        let decision = |pairs: &[(&'static str, &str)]| {
+            let headers =
+                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header")));
+            let (headers, now) = (headers.collect(), "2026-11-20T10:00:00Z".parse().expect("an instant"));
+            let outcome = Outcome::Answer { status: 429, headers: &headers, body: b"" };
+            let verdict = classify(&outcome, &Reading { rules: &[], secrets: &[], now, refusals: 0 });
+            decide(&policy(), Tries::default().and(&verdict), Duration::ZERO, &verdict, 0.0)
+        };
+        let (wait, half) =
+            (|seconds| Decision::Wait(Duration::from_secs(seconds)), Decision::Wait(Duration::from_millis(500)));
+        let come_back = |seconds| Decision::ComeBack(Duration::from_secs(seconds));
+        assert_eq!(decision(&[("x-ratelimit-reset", "3600")]), come_back(3600));
+        assert_eq!(decision(&[("retry-after", "0")]), half);
+        assert_eq!(decision(&[("retry-after", "-30")]), half);
+        assert_eq!(decision(&[]), half);
+        assert_eq!(decision(&[("retry-after", "40000")]), come_back(40_000));
+        assert_eq!(decision(&[("retry-after", "Fri, 20 Nov 2026 10:01:00 GMT")]), wait(60));
+        assert_eq!(decision(&[("retry-after", "1795168860")]), wait(60));
+        assert_eq!(decision(&[("x-ratelimit-reset", "1795168860")]), wait(60));
+        assert_eq!(decision(&[("x-ratelimit-reset", "60")]), wait(60));
     }
 
     proptest! {
