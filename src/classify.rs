@@ -13,7 +13,8 @@
 //!
 //! How long a refusal asks to wait is looked for where the rule says, the first place that tells counts; then in the
 //! headers `Retry-After`, `X-RateLimit-Reset` and its like, `RateLimit` and `retry-after-ms`, in this order. Moments are
-//! measured from the answer's own `Date`. What is negative or past is a wait of no length; what cannot be read is none.
+//! measured from the answer's own `Date`. Steps and midnights are only the pipeline's guess, and never shorter than what
+//! those headers tell. What is negative or past is a wait of no length; what cannot be read is none.
 
 use std::time::Duration;
 

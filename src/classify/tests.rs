@@ -111,8 +111,9 @@ fn when_to_come_back() {
 #[test]
 fn without_a_retry_after_other_headers_tell() {
     let reset = ("x-ratelimit-reset", "40");
-    let cases: [(Pairs<'_>, Option<u64>); 11] = [
+    let cases: [(Pairs<'_>, Option<u64>); 12] = [
         (&[reset], Some(40)),
+        (&[reset, ("x-ratelimit-remaining", "9, 0")], Some(40)),
         (&[reset, ("retry-after", "3")], Some(3)),
         (&[reset, ("retry-after", "soon")], Some(40)),
         (&[reset, ("x-ratelimit-remaining", "0")], Some(40)),
