@@ -1,4 +1,4 @@
-//! What an answer means: a page, nothing new, try again, wait, sign in again, or give up.
+//! What an answer means: a page, nothing new, try again, wait, sign in again, ask for less, or give up.
 //!
 //! The pipeline's rules are asked first, in their order; what no rule fits follows this table.
 //!
@@ -8,23 +8,33 @@
 //! | 304 | nothing new |
 //! | 429; any status worth another try that says when (`Retry-After`) | throttled |
 //! | 408, 5xx, broken connections | retry |
-//! | 401 | unauthorized |
+//! | 401 | sign in anew |
 //! | other 4xx, redirects | fail |
+//!
+//! How long a refusal asks to wait is looked for where the rule says, the first place that tells counts; then in the
+//! headers `Retry-After`, `X-RateLimit-Reset` and its like, `RateLimit` and `retry-after-ms`, in this order. Moments are
+//! measured from the answer's own `Date`. Steps and midnights are only the pipeline's guess, and never shorter than what
+//! those headers tell. What is negative or past is a wait of no length; what cannot be read is none.
 
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
-use serde_json::Value;
-use url::Url;
+use reqwest::header::HeaderMap;
 
-use crate::pipeline::{Fault, ResponseAction, ResponseRule, Scope, ValueTest};
+use self::answer::Answer;
+use self::fit::{Reason, cut};
+use crate::pipeline::{Fault, IdSource, ResponseAction, ResponseRule, Scope};
 use crate::secret::{Secret, mask};
 use crate::time::Instant;
+use crate::usage::wait::said_at;
 
-/// A longer body is no error message and is not looked into.
-const MAX_LOOKED_AT: usize = 64 * 1024;
-/// So many characters of a platform's message are repeated.
+mod answer;
+mod fit;
+mod wait;
+
+/// So many characters of a platform's message are repeated, the rule that decided included.
 const MAX_MESSAGE: usize = 120;
+/// However long the rule, so many are left for the message.
+const MIN_MESSAGE: usize = 40;
 
 /// What came of sending a request.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +73,14 @@ pub enum Verdict {
     Throttled {
         /// How long the platform asks to wait, where it says so; zero where that moment has passed.
         wait: Option<Duration>,
-        /// Whose limit, where the answer tells.
+        /// Whose limit, where a rule says so.
         scope: Option<Scope>,
         /// What was answered.
+        why: String,
+    },
+    /// An answer that should be a page and cannot be read as one. Only who reads pages can say so: [`classify`] does not.
+    Unreadable {
+        /// What is wrong with it.
         why: String,
     },
     /// The credentials are not accepted: with fresh ones it may be.
@@ -90,7 +105,7 @@ pub enum Verdict {
     },
     /// It will not pass.
     Fail {
-        /// Whose fault it is, where that is known.
+        /// Whose fault it is, where a rule says so.
         fault: Option<Fault>,
         /// What was answered.
         why: String,
@@ -112,143 +127,73 @@ pub struct Reading<'a> {
 
 /// Says what `outcome` means.
 pub fn classify(outcome: &Outcome<'_>, reading: &Reading<'_>) -> Verdict {
-    let Reading { rules, secrets, now, refusals: _ } = *reading;
-    let (status, headers, body) = match *outcome {
-        Outcome::Answer { status, headers, body } => (status, headers, body),
-        Outcome::Broken { why, may_pass: true } => return Verdict::Retry { why: mask(why, secrets) },
-        Outcome::Broken { why, may_pass: false } => return Verdict::Fail { fault: None, why: mask(why, secrets) },
+    let answer = match *outcome {
+        Outcome::Answer { status, headers, body } => Answer::new(status, headers, body),
+        Outcome::Broken { why, may_pass: true } => return Verdict::Retry { why: mask(why, reading.secrets) },
+        Outcome::Broken { why, may_pass: false } => {
+            return Verdict::Fail { fault: None, why: mask(why, reading.secrets) };
+        }
     };
-    let success = (200..300).contains(&status);
-    if status == 304 {
+    if answer.status == 304 {
         return Verdict::NotModified;
     }
-    let wants_body = !success || rules.iter().any(|rule| rule.path.is_some() && fits_status(rule, status));
-    let document = if wants_body { read(body) } else { None };
-    let rule = rules.iter().find(|rule| fits(rule, status, document.as_ref()));
-    let action = match rule {
-        Some(rule) => rule.action.clone(),
-        None if success => ResponseAction::Ok,
-        None if status == 429 => ResponseAction::Throttled { scope: None, wait: Vec::new() },
-        None if status == 401 => ResponseAction::Reauthorise,
-        None if status == 408 || status >= 500 => ResponseAction::Retry,
-        None => ResponseAction::Fail { fault: Fault::Platform },
+    let from = said_at(answer.headers, reading.now);
+    let Some((rule, reason)) = fit::first(reading.rules, &answer) else {
+        return by_status(&answer, reading, from);
     };
-    if action == ResponseAction::Ok {
+    let why = || explained(&answer, &reason, "", reading.secrets);
+    match &rule.action {
+        ResponseAction::Ok => Verdict::Ok,
+        ResponseAction::Retry => again(&answer, from, why()),
+        ResponseAction::Throttled { scope, wait } => {
+            let wait = wait::told_by(wait, &answer, reading.refusals, from);
+            Verdict::Throttled { wait, scope: *scope, why: why() }
+        }
+        ResponseAction::Reauthorise => Verdict::Reauthorise { why: why() },
+        ResponseAction::Split => Verdict::Split { why: why() },
+        ResponseAction::SkipAccount => Verdict::SkipAccount { why: why() },
+        ResponseAction::Adopt { id } => match wait::id(id, &answer) {
+            Some(id) => Verdict::Adopt { id },
+            None => {
+                let (IdSource::Path(path) | IdSource::Text { path, .. }) = id;
+                let missing = format!("; no id at `{path}`");
+                let why = explained(&answer, &reason, &missing, reading.secrets);
+                Verdict::Fail { fault: Some(Fault::Platform), why }
+            }
+        },
+        ResponseAction::Fail { fault } => Verdict::Fail { fault: Some(*fault), why: why() },
+    }
+}
+
+/// What an answer means that no rule names.
+fn by_status(answer: &Answer<'_>, reading: &Reading<'_>, from: Instant) -> Verdict {
+    if answer.is_success() {
         return Verdict::Ok;
     }
-    let why = mask(&describe(status, headers, body, document.as_ref()), secrets);
-    let why = shortened(&with_rule(why, rule));
-    let wait = retry_after(headers, now);
-    match action {
-        ResponseAction::Ok => Verdict::Ok,
-        ResponseAction::Throttled { scope, wait: _ } => Verdict::Throttled { wait, scope, why },
-        // Whoever says when to come back is obeyed, whatever the status.
-        ResponseAction::Retry if wait.is_some() => Verdict::Throttled { wait, scope: None, why },
-        ResponseAction::Retry => Verdict::Retry { why },
-        ResponseAction::Reauthorise => Verdict::Reauthorise { why },
-        ResponseAction::Split => Verdict::Split { why },
-        ResponseAction::SkipAccount => Verdict::SkipAccount { why },
-        ResponseAction::Adopt { .. } => Verdict::Fail { fault: None, why },
-        ResponseAction::Fail { fault } => Verdict::Fail { fault: rule.map(|_| fault), why },
+    let why = explained(answer, &Reason::Status, "", reading.secrets);
+    match answer.status {
+        429 => Verdict::Throttled { wait: wait::told_by(&[], answer, reading.refusals, from), scope: None, why },
+        401 => Verdict::Reauthorise { why },
+        408 | 500.. => again(answer, from, why),
+        _ => Verdict::Fail { fault: None, why },
     }
 }
 
-fn fits_status(rule: &ResponseRule, status: u16) -> bool {
-    rule.statuses.is_empty() || rule.statuses.contains(&status)
-}
-
-fn fits(rule: &ResponseRule, status: u16, document: Option<&Value>) -> bool {
-    if !fits_status(rule, status) {
-        return false;
-    }
-    let Some((path, test)) = &rule.path else { return true };
-    let Some(document) = document else { return false };
-    path.values_in(document).into_iter().any(|value| match (test, text_of(value)) {
-        (ValueTest::AnyOf(wanted), Some(text)) => wanted.contains(&text),
-        (ValueTest::Present, _) => !value.is_null(),
-        _ => false,
-    })
-}
-
-/// A scalar as text.
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+/// Whoever says when to come back is obeyed, whatever the status.
+fn again(answer: &Answer<'_>, from: Instant, why: String) -> Verdict {
+    match wait::asked_for(answer, from) {
+        Some(wait) => Verdict::Throttled { wait: Some(wait), scope: None, why },
+        None => Verdict::Retry { why },
     }
 }
 
-fn read(body: &[u8]) -> Option<Value> {
-    if body.len() > MAX_LOOKED_AT { None } else { serde_json::from_slice(body).ok() }
-}
-
-/// `HTTP 400: the platform's own words`.
-fn describe(status: u16, headers: &HeaderMap, body: &[u8], document: Option<&Value>) -> String {
-    let said = match document.and_then(message) {
-        Some(message) => Some(message),
-        None if (300..400).contains(&status) => Some(redirect(headers)),
-        None if is_html(body) => Some("an HTML page".to_owned()),
-        None => None,
-    };
-    match said {
-        Some(said) => format!("HTTP {status}: {said}"),
-        None => format!("HTTP {status}"),
-    }
-}
-
-/// Says which rule decided, where the status does not show it.
-fn with_rule(why: String, rule: Option<&ResponseRule>) -> String {
-    match rule {
-        Some(ResponseRule { path: Some((path, _)), .. }) => format!("{why} (`{path}`)"),
-        _ => why,
-    }
-}
-
-fn redirect(headers: &HeaderMap) -> String {
-    let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|text| Url::parse(text).ok());
-    match target.as_ref().and_then(Url::host_str) {
-        Some(host) => format!("a redirect to {host}, and redirects are not followed"),
-        None => "a redirect, and redirects are not followed".to_owned(),
-    }
-}
-
-/// The message at the places where platforms put it.
-fn message(document: &Value) -> Option<String> {
-    let places =
-        ["/error/message", "/message", "/error_description", "/errors/0/message", "/0/error/message", "/error"];
-    let found = places.iter().find_map(|place| document.pointer(place)?.as_str())?;
-    let words: Vec<&str> =
-        found.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    (!words.is_empty()).then(|| words.join(" "))
-}
-
-fn is_html(body: &[u8]) -> bool {
-    body.trim_ascii_start().first() == Some(&b'<')
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= MAX_MESSAGE {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(MAX_MESSAGE - 1).collect();
-    short.push('…');
-    short
-}
-
-/// `Retry-After` as a wait: seconds, or a date, measured from the answer's own `Date` so that a wrong clock here does
-/// not matter. Negative numbers and past dates are zero.
-fn retry_after(headers: &HeaderMap, now: Instant) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        let seconds = if seconds.is_nan() { 0.0 } else { seconds.max(0.0) };
-        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-    }
-    let until = httpdate::parse_http_date(text).ok()?;
-    let said_at = headers.get(DATE).and_then(|value| value.to_str().ok());
-    let from = said_at.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(|| now.into());
-    Some(until.duration_since(from).unwrap_or(Duration::ZERO))
+/// What was answered, which rule decided, and what else is to be said: short, and without secrets.
+fn explained(answer: &Answer<'_>, reason: &Reason<'_>, more: &str, secrets: &[Secret]) -> String {
+    let decided = mask(&reason.shown(), secrets);
+    let taken = decided.chars().count() + more.chars().count();
+    let room = MAX_MESSAGE.saturating_sub(taken).max(MIN_MESSAGE);
+    // Masked before it is cut: half a secret is not found any more.
+    format!("{}{decided}{more}", cut(&mask(&answer.described(), secrets), room))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@
 //! | layer | modules | rule |
 //! |---|---|---|
 //! | words | [`error`], [`secret`], [`time`], [`unit`] | no I/O, no async (but reading a secret) |
-//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
+//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
 //! | story | [`fetch`], [`run`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
@@ -58,6 +58,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod request;
 pub mod retry;
+pub mod usage;
 
 pub mod http;
 pub mod lake;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::Moment;
 use super::latency::Latencies;
-use super::limit::{Limit, Whose};
+use super::limit::Limit;
 use super::tally::{Closed, Free, Tally, Wish};
 use crate::pipeline::{Endpoint, Quota, Scope};
 use crate::unit::Lane;
+use crate::usage::{Said, Whose};
 
 /// A lower lane whose request was passed over so often goes first once.
 const PASSED_OVER: u32 = 9;
@@ -84,6 +85,8 @@ pub struct Book {
     passed_over: HashMap<Lane, u32>,
     changed: HashSet<TallyKey>,
     warnings: Vec<Warning>,
+    /// The next moment at which one of those may go who wait for a moment and for nobody before them.
+    wake: Option<Moment>,
     patience: Duration,
     last: u64,
 }
@@ -104,6 +107,7 @@ impl Book {
             passed_over: HashMap::new(),
             changed: HashSet::new(),
             warnings: Vec::new(),
+            wake: None,
             patience,
             last: 0,
         }
@@ -217,8 +221,8 @@ impl Book {
         let Some(limit) = self.limits.get(key.0) else { return Free::Now };
         let wish = Wish { units: *units, lane };
         match self.tallies.get(key) {
-            Some(tally) => tally.free(limit, wish, now, &self.latencies),
-            None => Tally::new(limit).free(limit, wish, now, &self.latencies),
+            Some(tally) => tally.free(limit, wish, now),
+            None => Tally::new(limit).free(limit, wish, now),
         }
     }
 
@@ -244,6 +248,7 @@ impl Book {
     pub fn decide(&mut self, now: Moment) -> Vec<Decided> {
         let mut decided = Vec::new();
         let mut held: HashSet<TallyKey> = HashSet::new();
+        self.wake = None;
         for key in self.order() {
             let Some(waiting) = self.waiting.get(&key) else { continue };
             if waiting.takes.iter().any(|(tally, _)| held.contains(tally)) {
@@ -256,14 +261,26 @@ impl Book {
                     self.waiting.remove(&key);
                     decided.push(Decided::TooLong(key.1, Closed { until, why }));
                 }
-                Free::At(_) | Free::OnAnswer => {
+                free => {
                     let blocked =
                         waiting.takes.iter().filter(|take| self.free_take(take, waiting.lane, now) != Free::Now);
-                    held.extend(blocked.map(|(tally, _)| tally.clone()));
+                    let blocked: Vec<TallyKey> = blocked.map(|(tally, _)| tally.clone()).collect();
+                    if let Free::At(at) = free {
+                        self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+                    }
+                    if blocked.iter().any(|tally| self.is_everybodys(tally)) {
+                        break;
+                    }
+                    held.extend(blocked);
                 }
             }
         }
         decided
+    }
+
+    /// Whether every request needs something of it.
+    fn is_everybodys(&self, key: &TallyKey) -> bool {
+        key.1 == Whose::App && self.limits.get(key.0).is_some_and(Limit::counts_all)
     }
 
     /// The order in which the waiting are looked at.
@@ -288,7 +305,7 @@ impl Book {
             let Some(limit) = self.limits.get(tally_key.0) else { continue };
             let tally = self.tallies.entry(tally_key.clone()).or_insert_with(|| Tally::new(limit));
             tally.take(limit, id, Wish { units: *units, lane: key.0 }, now);
-            if let Some(percent) = warn(limit, tally, now, &self.latencies) {
+            if let Some(percent) = warn(limit, tally, now) {
                 self.warnings.push(Warning { key: tally_key.clone(), percent });
             }
             if limit.allowed.is_some() {
@@ -310,28 +327,22 @@ impl Book {
         }
     }
 
-    /// The next moment at which [`Book::decide`] may decide something that it did not at `now`, if nobody asks and nothing
-    /// is answered until then.
-    pub fn next(&self, now: Moment) -> Option<Moment> {
-        let mut next: Option<Moment> = None;
-        for waiting in self.waiting.values() {
-            if let Free::At(at) = self.free_takes(&waiting.takes, waiting.lane, now) {
-                next = Some(next.map_or(at, |known| known.min(at)));
-            }
-        }
-        next
+    /// The next moment at which [`Book::decide`] may decide something that it did not the last time, if nobody asks and
+    /// nothing is answered or told until then.
+    pub fn next(&self) -> Option<Moment> {
+        self.wake
     }
 
     /// A request was answered, or broke, at `at`: from now on nobody counts it.
     pub fn settle(&mut self, permit: PermitId, at: Moment, answered: bool) {
         let Some(gone) = self.gone.remove(&permit) else { return };
         if answered {
-            self.latencies.add(at.since(gone.at), at);
+            self.latencies.add(at.since(gone.at));
         }
         for (key, _) in gone.takes {
             let (Some(limit), Some(tally)) = (self.limits.get(key.0), self.tallies.get_mut(&key)) else { continue };
             if limit.allowed.is_some() {
-                tally.settle(limit, permit.0, at, &self.latencies);
+                tally.settle(limit, permit.0, at);
                 self.changed.insert(key);
             }
         }
@@ -369,7 +380,7 @@ impl Book {
                 tally.learn(units);
             }
             if let Some(remaining) = said.remaining {
-                tally.tell(limit, remaining, said.wait, now, &self.latencies);
+                tally.tell(limit, remaining, said.wait, now);
             }
             match said.percent {
                 Some(percent) if percent >= 100.0 => {
@@ -392,11 +403,10 @@ impl Book {
     /// Drops tallies of accounts that say nothing any more.
     pub fn sweep(&mut self, now: Moment) {
         let limits = &self.limits;
-        let latencies = &self.latencies;
         self.tallies.retain(|(index, whose), tally| {
             let Some(limit) = limits.get(*index) else { return false };
             let idle = tally.closed(now).is_none()
-                && tally.in_use(limit, now, latencies) == 0
+                && tally.in_use(limit, now) == 0
                 && tally.found_rate().is_none()
                 && tally.learned().is_none();
             !(idle && limit.allowed.is_none() && matches!(whose, Whose::Account(_)))
@@ -407,22 +417,9 @@ impl Book {
 /// From this share of a limit on, in percent, the pace is cut.
 const SLOW_FROM: f64 = 90.0;
 
-/// What a platform said about a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Said {
-    /// The limit itself.
-    pub limit: Option<u32>,
-    /// What is left of it.
-    pub remaining: Option<u32>,
-    /// How much of it is used, in percent.
-    pub percent: Option<f64>,
-    /// Until it is whole again, or until access is regained.
-    pub wait: Option<Duration>,
-}
-
-fn warn(limit: &Limit, tally: &mut Tally, now: Moment, latencies: &Latencies) -> Option<u8> {
+fn warn(limit: &Limit, tally: &mut Tally, now: Moment) -> Option<u8> {
     let allowed = limit.allowed.filter(|allowed| allowed.span.per > WARNED_FROM)?;
-    let used = u64::from(tally.in_use(limit, now, latencies)) * 100 / u64::from(tally.most(&allowed));
+    let used = u64::from(tally.in_use(limit, now)) * 100 / u64::from(tally.most(&allowed));
     let reached = WARNINGS.into_iter().find(|percent| used >= u64::from(*percent)).unwrap_or(0);
     if reached == 0 && used < 70 {
         tally.warned = 0;

@@ -55,7 +55,7 @@ pub fn forecast(book: &Book, jobs: &[Job], workers: usize, latency: Duration, no
             break;
         }
         let answer = run.answers.peek().map(|Reverse((at, _))| *at);
-        let free = run.book.next(clock).filter(|at| *at > clock);
+        let free = run.book.next().filter(|at| *at > clock);
         let Some(next) = answer.into_iter().chain(free).min() else { break };
         clock = clock.max(next);
         run.answer(clock);

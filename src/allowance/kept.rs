@@ -37,6 +37,8 @@ struct Kept {
     refused_at: Option<u64>,
     #[serde(default)]
     hourly: (u64, u32, u32),
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
     #[serde(default)]
     granted: u64,
     #[serde(default)]
@@ -61,6 +63,7 @@ impl Tally {
             changed: self.adapt.changed.millis_up(),
             refused_at: self.adapt.refused.map(Moment::millis_up),
             hourly: (self.hourly.period, self.hourly.now, self.hourly.before),
+            late: self.late,
             granted: self.granted,
             refused: self.refused,
         };
@@ -98,6 +101,7 @@ impl Tally {
             learned: kept.learned,
             adapt,
             hourly: Hourly { period: kept.hourly.0, now: kept.hourly.1, before: kept.hourly.2 },
+            late: kept.late,
             granted: kept.granted,
             refused: kept.refused,
             ..Tally::default()

@@ -1,6 +1,5 @@
 //! A declared quota, made ready for counting.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::adapt::Adapt;
@@ -10,53 +9,10 @@ use crate::pipeline::{Endpoint, Quota, Scope, Weights};
 
 /// Late requests catch up by at most this share of a period: the windows keep the limit, the pace only spreads.
 const SLACK: u32 = 10;
+/// The share of a period that a permit is held for at most beyond it: what is left of the use is 97 %.
+const MARGIN: f64 = 0.03;
 /// A limit whose pace is to be found begins at this share of its ceiling.
 const FIRST_TRY: f64 = 1.0 / 16.0;
-
-/// By whom a limit is counted.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Whose {
-    /// All requests together.
-    App,
-    /// An account, by its id.
-    Account(String),
-    /// A kind of requests.
-    Endpoint(Endpoint),
-}
-
-impl Whose {
-    /// What kind of thing it is.
-    pub fn scope(&self) -> Scope {
-        match self {
-            Whose::App => Scope::App,
-            Whose::Account(_) => Scope::Account,
-            Whose::Endpoint(_) => Scope::Endpoint,
-        }
-    }
-
-    /// What [`fmt::Display`] wrote.
-    pub fn parse(text: &str) -> Option<Whose> {
-        match text.split_once(' ') {
-            None if text == "app" => Some(Whose::App),
-            Some(("account", id)) => Some(Whose::Account(id.to_owned())),
-            Some(("endpoint", word)) => {
-                Endpoint::ALL.into_iter().find(|endpoint| endpoint.word() == word).map(Whose::Endpoint)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// `app`, `account 100001`, `endpoint metrics`: for people and for the state.
-impl fmt::Display for Whose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Whose::App => f.write_str("app"),
-            Whose::Account(id) => write!(f, "account {id}"),
-            Whose::Endpoint(endpoint) => write!(f, "endpoint {}", endpoint.word()),
-        }
-    }
-}
 
 /// A limit.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +43,15 @@ pub struct Allowed {
     pub span: Span,
     /// How many may go at once.
     pub burst: u32,
+    /// Permits are held until the answer, however long that takes.
+    pub strict: bool,
+}
+
+impl Allowed {
+    /// How long after it was let go a request is taken to be counted at the latest, if its answer does not come earlier.
+    pub fn margin(&self) -> Duration {
+        self.span.per.mul_f64(MARGIN)
+    }
 }
 
 impl Limit {
@@ -104,6 +69,7 @@ impl Limit {
                 declared: quota.units,
                 span: Span { per: quota.per, counting: quota.counting },
                 burst: quota.burst.clamp(1, units),
+                strict: quota.strict,
             }),
             shared: quota.shared,
             adapt: quota.adapt,
@@ -129,6 +95,11 @@ impl Limit {
     /// What a request of `endpoint` counts for; nothing where it does not count.
     pub fn units(&self, endpoint: Endpoint) -> u32 {
         if self.endpoints.is_empty() || self.endpoints.contains(&endpoint) { self.weights.of(endpoint) } else { 0 }
+    }
+
+    /// Whether requests of every kind count.
+    pub fn counts_all(&self) -> bool {
+        Endpoint::ALL.into_iter().all(|endpoint| self.units(endpoint) > 0)
     }
 
     /// The pace of the whole limit in units a second, where one is declared.

@@ -6,25 +6,31 @@
 //! # Why no limit is ever passed
 //!
 //! A platform counts request *i* at a moment `c` that nobody here sees: after it was let go (`g`) and before its answer
-//! is there (`a`). What is known is that it takes at least `u` from `g` to `c` and at least `v` from `c` to `a`. A
-//! sliding limit of `N` in `T` is kept if `c(i) >= c(i-N) + T`. Since `c(i) >= g(i) + u` and `c(i-N) <= a(i-N) - v`,
-//! it is enough to let *i* go at
+//! is there (`a`). A sliding limit of `N` in `T` is kept if `c(i) >= c(i-N) + T`. As `c(i) >= g(i)` and
+//! `c(i-N) <= a(i-N)`, it is enough to let *i* go at
 //!
 //! ```text
-//! g(i) >= a(i-N) + T - (u + v)
+//! g(i) >= a(i-N) + T
 //! ```
 //!
-//! and a request without an answer counts as used. `u + v` is at most the shortest time that any answer took, so
-//! nine tenths of that are taken off ([`latency`]); before there is experience, nothing is. Each permit is thus held for
-//! `T` and what its answer took longer than the quickest ones do: the use is `T / (T + mean excess)`, above 95 % of a
-//! limit in a second as long as answers scatter by less than 50 ms, and nearly all of it for longer periods.
+//! and to count a request without an answer as used. That holds whatever the network and the platform do, and uses
+//! `T / (T + L)` of the limit where answers take `L`: nearly all of it for periods of minutes and longer, and too little
+//! for a limit in a second. So a permit is held for at most three hundredths of the period beyond it:
+//!
+//! ```text
+//! g(i) >= min(a(i-N), g(i-N) + 0.03 T) + T
+//! ```
+//!
+//! The use is at least `1 / 1.03`, 97 %. It is exact as long as a request is counted within `0.03 T` of being let go,
+//! 30 ms for a limit in a second, whatever its answer takes: platforms count when a request arrives. Where one counts
+//! later (`strict = true`, or found out by a refusal that nothing else explains) the first rule holds.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`moment`] | nanoseconds since 1970 |
 //! | [`pace`] | even pacing: governor's GCRA as a function |
 //! | [`counted`] | exact sliding and fixed windows |
-//! | [`latency`] | how long answers take |
+//! | [`latency`] | how long answers take, for forecasts |
 //! | [`adapt`] | a pace that is found by trying |
 //! | [`limit`] | a declared quota, made ready |
 //! | [`tally`] | one limit and one of those it is counted by |
@@ -48,6 +54,6 @@ mod tests;
 
 pub use book::{Book, Decided, Needs, PermitId, Ticket};
 pub use forecast::{Forecast, Job, forecast};
-pub use limit::{Limit, Whose};
+pub use limit::Limit;
 pub use moment::Moment;
 pub use tally::{Closed, Free, Tally};

@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::Moment;
 use super::adapt::Adapt;
 use super::counted::Counted;
-use super::latency::Latencies;
 use super::limit::{Allowed, Limit};
-use crate::pipeline::Counting;
 use crate::unit::Lane;
 
 /// From this period on the lower lanes leave what the hourly lane will want.
@@ -43,6 +41,8 @@ pub struct Tally {
     pub(super) refused: u64,
     /// Up to which share of the limit a warning was given, in percent.
     pub(super) warned: u8,
+    /// The platform was found to count late: permits are held until the answer.
+    pub(super) late: bool,
 }
 
 /// A request that was let go.
@@ -123,7 +123,7 @@ impl Tally {
     }
 
     /// When `wish` may go.
-    pub fn free(&self, limit: &Limit, wish: Wish, now: Moment, latencies: &Latencies) -> Free {
+    pub fn free(&self, limit: &Limit, wish: Wish, now: Moment) -> Free {
         let mut free = Free::Now;
         if let Some(closed) = &self.closed
             && closed.until > now
@@ -145,38 +145,48 @@ impl Tally {
             free = free.and(Free::At(at));
         }
         match limit.allowed {
-            Some(allowed) => free.and(self.room(&allowed, wish, now, latencies)),
+            Some(allowed) => free.and(self.room(&allowed, wish, now)),
             None => free,
         }
     }
 
     /// When the window has room.
-    fn room(&self, allowed: &Allowed, wish: Wish, now: Moment, latencies: &Latencies) -> Free {
-        let span = &allowed.span;
+    fn room(&self, allowed: &Allowed, wish: Wish, now: Moment) -> Free {
         let most = self.most(allowed);
         let units = wish.units.min(most);
-        let settled = self.counted.used(span, now);
+        let settled = self.counted.used(&allowed.span, now);
+        let (mut open, mut lower) = (0u32, settled.other);
         let mut releases = Vec::new();
-        let mut open = 0u32;
-        let mut lower = settled.other;
         for request in self.under_way() {
             if request.lane != Lane::Hourly {
                 lower = lower.saturating_add(request.units);
             }
-            match release(allowed, request, now, latencies) {
-                Release::Done => {}
-                Release::At(at) => {
+            match self.release(allowed, request) {
+                Some(at) if at <= now => {}
+                Some(at) => {
                     open = open.saturating_add(request.units);
                     releases.push((at, request.units));
                 }
-                Release::OnAnswer => open = open.saturating_add(request.units),
+                None => open = open.saturating_add(request.units),
             }
         }
         let used = settled.units().saturating_add(open);
-        let kept = if self.leaves(allowed, wish, lower) { self.wanted(allowed, now) } else { 0 };
+        let kept = if leaves(allowed, wish, lower) { self.wanted(allowed, now) } else { 0 };
         let wanted = used.saturating_add(units).saturating_add(kept.min(most.saturating_sub(units)));
         let Some(excess) = wanted.checked_sub(most).filter(|excess| *excess > 0) else { return Free::Now };
         self.freed(allowed, now, excess, releases)
+    }
+
+    /// When a request under way counts no more, answered or not; `None` where only its answer tells.
+    fn release(&self, allowed: &Allowed, open: &Open) -> Option<Moment> {
+        if self.is_strict(allowed) {
+            return None;
+        }
+        Some(allowed.span.forgotten(open.granted + allowed.margin()))
+    }
+
+    fn is_strict(&self, allowed: &Allowed) -> bool {
+        allowed.strict || self.late
     }
 
     /// The first moment at which `excess` units are forgotten, of the answered and of those under way.
@@ -196,12 +206,6 @@ impl Tally {
             }
         }
         Free::OnAnswer
-    }
-
-    /// Whether `wish` leaves to the hourly lane what that will want.
-    fn leaves(&self, allowed: &Allowed, wish: Wish, used_by_lower: u32) -> bool {
-        let share = (allowed.units / LOWER_SHARE).max(1);
-        wish.lane != Lane::Hourly && allowed.span.per >= LONG && used_by_lower.saturating_add(wish.units) > share
     }
 
     /// What the hourly lane will want until the period ends: what it used in the last one and has not used in this one.
@@ -235,6 +239,9 @@ impl Tally {
         if let Some(told) = &mut self.told {
             told.left = told.left.saturating_sub(wish.units);
         }
+        if self.adapt.refused.is_none_or(|at| now.since(at) > LONG) {
+            self.late = false;
+        }
         let Some(allowed) = limit.allowed else { return };
         self.counted.forget(&allowed.span, now);
         if wish.lane == Lane::Hourly {
@@ -245,19 +252,15 @@ impl Tally {
     }
 
     /// Request `id` was answered, or will never be, at `now`.
-    pub fn settle(&mut self, limit: &Limit, id: u64, now: Moment, latencies: &Latencies) {
+    pub fn settle(&mut self, limit: &Limit, id: u64, now: Moment) {
         let Some(open) = self.open.remove(&id) else { return };
-        self.count(limit, &open, now, latencies);
+        self.count(limit, &open, now);
     }
 
-    fn count(&mut self, limit: &Limit, open: &Open, now: Moment, latencies: &Latencies) {
+    fn count(&mut self, limit: &Limit, open: &Open, answered: Moment) {
         let Some(allowed) = limit.allowed else { return };
-        let by = match allowed.span.counting {
-            Counting::Sliding => latencies.counted_by(open.granted, now),
-            // Which window it fell into depends on the platform's clock alone.
-            Counting::Fixed(_) => now,
-        };
-        self.counted.add(&allowed.span, by, open.units, open.lane);
+        let latest = if self.is_strict(&allowed) { Moment::MAX } else { open.granted + allowed.margin() };
+        self.counted.add(&allowed.span, answered.min(latest), open.units, open.lane);
     }
 
     /// What others let go and what cannot be answered any more counts from `now` on: that of `holder`, an earlier process of
@@ -288,6 +291,8 @@ impl Tally {
     pub fn refuse(&mut self, limit: &Limit, now: Moment, unexplained: bool) {
         self.refused += 1;
         if unexplained {
+            // Though the limit was kept as far as is known here: by the answers it is kept in any case.
+            self.late = limit.allowed.is_some();
             let observed = self.flow.0 * (-now.since(self.flow.1).as_secs_f64() / FLOW).exp();
             self.adapt.refused(now, observed, limit.ceiling(), limit.tempo());
         }
@@ -306,10 +311,10 @@ impl Tally {
 
     /// The platform says that `remaining` units are left, and all of them again after `wait`. That counts where it is
     /// less than what is known here: others use the limit too, or it is lower than declared.
-    pub fn tell(&mut self, limit: &Limit, remaining: u32, wait: Option<Duration>, now: Moment, latencies: &Latencies) {
+    pub fn tell(&mut self, limit: &Limit, remaining: u32, wait: Option<Duration>, now: Moment) {
         let (own, span) = match limit.allowed {
             Some(allowed) => {
-                let used = self.in_use(limit, now, latencies);
+                let used = self.in_use(limit, now);
                 (self.most(&allowed).saturating_sub(used), allowed.span.per)
             }
             None => (u32::MAX, Duration::from_secs(1)),
@@ -322,12 +327,12 @@ impl Tally {
     }
 
     /// Units that count at `now`, those under way included.
-    pub fn in_use(&self, limit: &Limit, now: Moment, latencies: &Latencies) -> u32 {
+    pub fn in_use(&self, limit: &Limit, now: Moment) -> u32 {
         let Some(allowed) = limit.allowed else { return 0 };
         let settled = self.counted.used(&allowed.span, now).units();
         let open: u32 = self
             .under_way()
-            .filter(|open| !matches!(release(&allowed, open, now, latencies), Release::Done))
+            .filter(|open| self.release(&allowed, open).is_none_or(|at| at > now))
             .map(|open| open.units)
             .sum();
         settled.saturating_add(open)
@@ -369,27 +374,12 @@ impl Hourly {
     }
 }
 
+/// Whether `wish` leaves to the hourly lane what that will want.
+fn leaves(allowed: &Allowed, wish: Wish, used_by_lower: u32) -> bool {
+    let share = (allowed.units / LOWER_SHARE).max(1);
+    wish.lane != Lane::Hourly && allowed.span.per >= LONG && used_by_lower.saturating_add(wish.units) > share
+}
+
 fn period(allowed: &Allowed, now: Moment) -> u64 {
     now.nanos() / u64::try_from(allowed.span.per.as_nanos()).unwrap_or(u64::MAX).max(1)
-}
-
-/// When a request under way frees its place without an answer.
-enum Release {
-    /// It has.
-    Done,
-    At(Moment),
-    OnAnswer,
-}
-
-/// A request under way may be counted at any moment until its answer. Only where even the quickest answers take longer
-/// than the period is it taken to have been counted when slow ones are, as long as it is not unusually slow itself:
-/// else such limits could not be used.
-fn release(allowed: &Allowed, open: &Open, now: Moment, latencies: &Latencies) -> Release {
-    let (Counting::Sliding, Some(slow)) = (allowed.span.counting, latencies.slow()) else { return Release::OnAnswer };
-    let slow_by = open.granted + slow;
-    let at = allowed.span.forgotten(latencies.counted_by(open.granted, slow_by));
-    if now > slow_by || at > slow_by {
-        return Release::OnAnswer;
-    }
-    if at <= now { Release::Done } else { Release::At(at) }
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::Moment;
-use super::book::{Book, Decided, Needs, PermitId, Said, TallyKey, Ticket};
-use super::limit::Whose;
+use super::book::{Book, Decided, Needs, PermitId, TallyKey, Ticket};
 use super::tally::Free;
 use crate::pipeline::{Counting, Endpoint, Quota, Scope, Weights};
 use crate::unit::Lane;
+use crate::usage::{Said, Whose};
 
 mod learning;
 mod never_over;
@@ -98,7 +98,7 @@ fn play(book: &mut Book, calls: &[Call]) -> Played {
         let soonest = [
             arrivals.peek().map(|index| calls[*index].at),
             answers.keys().next().map(|(at, _)| *at),
-            book.next(now).filter(|at| *at > now),
+            book.next().filter(|at| *at > now),
         ];
         let Some(next) = soonest.into_iter().flatten().min() else { break };
         now = next;

@@ -106,7 +106,7 @@ impl Fetch {
                 (Verdict::NotModified, Ok(response)) => return Ok(Answered::NotModified(response.clone())),
                 (Verdict::Ok, Ok(response)) => match read(response) {
                     Ok(value) => return Ok(Answered::Read(value, response.clone())),
-                    Err(Unread::Again(why)) => verdict = Verdict::Retry { why: self.masked(&why) },
+                    Err(Unread::Again(why)) => verdict = Verdict::Unreadable { why: self.masked(&why) },
                     Err(Unread::Final(why)) => verdict = Verdict::Fail { fault: None, why: self.masked(&why) },
                 },
                 _ => {}
@@ -124,7 +124,7 @@ impl Fetch {
         verdict: Verdict,
         answer: &Result<Response, TransportError>,
     ) -> Result<(), Halt> {
-        let decision = decide(&self.pipeline.retry, tries, &verdict, rand::random());
+        let decision = decide(&self.pipeline.retry, tries, Duration::ZERO, &verdict, rand::random());
         let status = answer.as_ref().ok().map(|response| response.status);
         let throttled = matches!(verdict, Verdict::Throttled { .. });
         let unauthorized = matches!(verdict, Verdict::Reauthorise { .. });
@@ -144,7 +144,8 @@ impl Fetch {
                 self.quotas.close(tokio::time::Instant::now() + wait, &why);
                 Err(Halt::ComeBack { until: self.after(wait), why })
             }
-            Decision::GiveUp => {
+            // What is to be done besides waiting is given up until this loop knows how.
+            Decision::GiveUp | Decision::Reauthorise | Decision::Split | Decision::SkipAccount => {
                 let unreachable = answer.as_ref().is_err_and(TransportError::unreachable);
                 let fatal = unauthorized || unreachable;
                 Err(Halt::Refused(Refusal { why, attempts: tries.total(), status, unauthorized, fatal }))
@@ -246,6 +247,7 @@ impl Fetch {
 fn reason(verdict: Verdict) -> String {
     match verdict {
         Verdict::Retry { why }
+        | Verdict::Unreadable { why }
         | Verdict::Throttled { why, .. }
         | Verdict::Reauthorise { why }
         | Verdict::Split { why }

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("request", 1),
     ("page", 1),
     ("allowance", 1),
+    ("usage", 1),
     ("classify", 1),
     ("retry", 1),
     ("decode", 1),

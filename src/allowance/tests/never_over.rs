@@ -13,7 +13,7 @@ fn limits() -> impl Strategy<Value = Vec<Quota>> {
             Quota {
                 burst: burst.min(units),
                 counting: if fixed { Counting::Fixed(chrono_tz::Tz::UTC) } else { Counting::Sliding },
-                // Whole parts of a day, as fixed windows must be.
+                strict: true,
                 weights: Weights::default().with(Endpoint::Create, heaviest),
                 ..quota("q", units, Duration::from_secs([1, 2, 3, 4, 5, 6, 8, 10][seconds as usize]), scope)
             }
@@ -49,6 +49,20 @@ fn calls(most: usize) -> impl Strategy<Value = Vec<Call>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Where requests are counted soon, answers may take as long as they like without a loss of use.
+    #[test]
+    fn whatever_comes_if_it_is_counted_soon(quotas in limits(), calls in calls(60)) {
+        let quotas: Vec<Quota> = quotas.into_iter().map(|quota| Quota { strict: false, ..quota }).collect();
+        let calls: Vec<Call> = calls.into_iter().map(|call| Call { there: call.there.min(ms(30)), ..call }).collect();
+        let mut book = Book::new("p", &quotas, FOREVER);
+        let played = play(&mut book, &calls);
+        prop_assert!(played.went.iter().all(Option::is_some), "everybody goes in the end");
+        for (key, most) in highest(&book, &played) {
+            let allowed = book.limits()[key.0].allowed.expect("declared");
+            prop_assert!(most <= allowed.units, "{most} of {} for {key:?}", allowed.units);
+        }
+    }
 
     #[test]
     fn whatever_comes_and_however_long_it_takes(quotas in limits(), calls in calls(60)) {

@@ -21,7 +21,7 @@ proptest! {
     fn no_limit_is_passed_across_kills(units in 1u32..8, seconds in 0usize..4, fixed in any::<bool>(), lives in prop::collection::vec((1usize..12, 0u64..900), 2..8)) {
         let counting = if fixed { Counting::Fixed(chrono_tz::Tz::UTC) } else { Counting::Sliding };
         let per = Duration::from_secs([1, 2, 5, 60][seconds]);
-        let quotas = [Quota { counting, burst: units, ..quota("q", units, per, Scope::App) }];
+        let quotas = [Quota { counting, burst: units, strict: true, ..quota("q", units, per, Scope::App) }];
         let mut book = Book::new("p", &quotas, FOREVER);
         let one = needs(&[], Lane::Hourly);
         let mut counted = Vec::new();
@@ -77,7 +77,7 @@ proptest! {
 
 #[test]
 fn what_is_under_way_elsewhere_counts_until_it_is_answered_or_lost() {
-    let quotas = [Quota { burst: 2, ..quota("q", 2, ms(1_000), Scope::App) }];
+    let quotas = [Quota { burst: 2, strict: true, ..quota("q", 2, ms(1_000), Scope::App) }];
     let mut first = Book::new("p", &quotas, FOREVER);
     first.ask(&needs(&[], Lane::Hourly));
     first.ask(&needs(&[], Lane::Hourly));
