@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use tokio::sync::OnceCell;
@@ -15,15 +15,18 @@ use tracing::Instrument;
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::client::Client;
-use crate::pipeline::{Accounts, Auth, Pipeline};
+use crate::pipeline::{Accounts, Auth, Fault, Pipeline, UsageRule};
 use crate::quota::Quotas;
-use crate::state::State;
+use crate::state::{Lease, Sizes, State};
 use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, Window, short};
 use crate::unit::{Account, Unit};
+use crate::usage;
 
 mod listing;
+mod parts;
 mod read;
+mod report;
 mod send;
 
 use listing::Campaigns;
@@ -37,8 +40,17 @@ pub struct Fetch {
     state: State,
     clock: Clock,
     meter: Arc<Meter>,
-    client: Arc<Client>,
-    quotas: Arc<Quotas>,
+    /// Another one when the credentials were read anew.
+    client: Arc<RwLock<Arc<Client>>>,
+    quotas: Quotas,
+    /// Where answers tell of the limits.
+    usage: Arc<[UsageRule]>,
+    /// What may be written down, by whom.
+    lease: Arc<OnceLock<Arc<Lease>>>,
+    /// How much accounts can be asked for at once.
+    sizes: Arc<Mutex<Sizes>>,
+    /// Accounts that this run found gone, and what was said.
+    gone: Arc<Mutex<HashMap<String, String>>>,
     decoder: Arc<Decoder>,
     /// Each account's campaigns, listed once per run by whoever needs them first: some tens of bytes a campaign.
     campaigns: Arc<Mutex<HashMap<String, CampaignCell>>>,
@@ -66,6 +78,17 @@ pub struct Slice {
     pub outside: u64,
     /// Paths in the records that no column names.
     pub unknown_fields: BTreeSet<String>,
+    /// Accounts that the platform no longer gives, and what it said. They are not among the unit's any more.
+    pub gone: Vec<Gone>,
+}
+
+/// An account that the platform no longer gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its id.
+    pub account: String,
+    /// What the platform said.
+    pub why: String,
 }
 
 /// Why a unit has no slice.
@@ -87,6 +110,8 @@ pub enum UnitFailure {
         /// What the platform said.
         reason: String,
     },
+    /// The platform gives none of its accounts any more.
+    Gone(Vec<Gone>),
     /// The run was asked to stop.
     Stopped,
 }
@@ -123,6 +148,10 @@ impl fmt::Display for UnitFailure {
             UnitFailure::Failed { reason, attempts: 0 | 1, .. } => f.write_str(reason),
             UnitFailure::Failed { reason, attempts, .. } => write!(f, "{reason} (after {attempts} attempts)"),
             UnitFailure::ComeBack { until, reason } => write!(f, "{reason}: come back at {}", short(*until)),
+            UnitFailure::Gone(all) => {
+                let said: Vec<String> = all.iter().map(|gone| format!("account {}: {}", gone.account, gone.why)).collect();
+                f.write_str(&said.join("; "))
+            }
             UnitFailure::Stopped => f.write_str("stopped"),
         }
     }
@@ -141,9 +170,51 @@ impl Fetch {
     /// A secret that is not there.
     pub fn new(pipeline: Arc<Pipeline>, state: State, clock: Clock, meter: Arc<Meter>) -> Result<Fetch> {
         let client = Arc::new(Client::new(&pipeline.api, &pipeline.auth)?);
-        let quotas = Arc::new(Quotas::new(&pipeline.quotas, pipeline.retry.max_wait));
+        let quotas = Quotas::new(&pipeline);
         let decoder = Arc::new(Decoder::new(&pipeline));
-        Ok(Fetch { pipeline, state, clock, meter, client, quotas, decoder, campaigns: Arc::default() })
+        // Where the file knows no limits, those that answers tell of by themselves are kept.
+        let built_in = pipeline.usage.is_empty() && pipeline.quotas.is_empty();
+        let usage = if built_in { usage::built_in() } else { pipeline.usage.clone() };
+        Ok(Fetch {
+            pipeline,
+            state,
+            clock,
+            meter,
+            client: Arc::new(RwLock::new(client)),
+            quotas,
+            usage: usage.into(),
+            lease: Arc::default(),
+            sizes: Arc::default(),
+            gone: Arc::default(),
+            decoder,
+            campaigns: Arc::default(),
+        })
+    }
+
+    /// Takes up what earlier runs left: the use of the quotas, and how much accounts can be asked for at once. From now
+    /// on what is learnt is written down under `lease`.
+    ///
+    /// # Errors
+    /// A storage error.
+    pub async fn open(&self, lease: Arc<Lease>) -> Result<()> {
+        self.quotas.open(&self.state).await?;
+        let sizes = self.state.sizes(&self.pipeline.name, self.clock.now()).await?;
+        *self.sizes.lock().unwrap_or_else(PoisonError::into_inner) = sizes;
+        // A second opening changes nothing: it is one run.
+        let _first = self.lease.set(lease);
+        Ok(())
+    }
+
+    /// Writes down what is not yet, as after the last request.
+    ///
+    /// # Errors
+    /// A storage error.
+    pub async fn close(&self) -> Result<()> {
+        self.quotas.close(&self.state).await
+    }
+
+    fn client(&self) -> Arc<Client> {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The pipeline's accounts, in the order of the file or the platform, each id once.
@@ -170,11 +241,14 @@ impl Fetch {
     /// [`UnitFailure`]; nothing of the unit remains then.
     pub async fn unit(&self, unit: &Unit, stop: &CancellationToken) -> Result<Slice, UnitFailure> {
         let span = tracing::info_span!("unit", key = %unit.key);
-        self.read_unit(unit, stop).instrument(span).await.map_err(|halt| self.failure(halt))
+        self.read_unit(unit, stop).instrument(span).await.map_err(|end| match end {
+            read::NoSlice::Gone(gone) => UnitFailure::Gone(gone),
+            read::NoSlice::Halted(halt) => self.failure(halt),
+        })
     }
 
-    /// The pipeline's limits, for progress.
-    pub fn quotas(&self) -> &Arc<Quotas> {
+    /// The pipeline's limits.
+    pub fn quotas(&self) -> &Quotas {
         &self.quotas
     }
 
@@ -182,7 +256,12 @@ impl Fetch {
         match halt {
             Halt::Refused(refusal) => {
                 let hint = if refusal.unauthorized { self.credentials_hint() } else { None };
-                let reason = match hint {
+                let blame = match refusal.fault {
+                    Some(Fault::Config) => Some("the pipeline file or its credentials must be changed".to_owned()),
+                    Some(Fault::Us) => Some("hourmark should not have sent this; please report it".to_owned()),
+                    Some(Fault::Platform) | None => None,
+                };
+                let reason = match hint.or(blame) {
                     Some(hint) => format!("{}: {hint}", refusal.why),
                     None => refusal.why,
                 };
@@ -193,6 +272,11 @@ impl Fetch {
                 UnitFailure::Failed { reason: error.report(), attempts: 0, fatal }
             }
             Halt::ComeBack { until, why } => UnitFailure::ComeBack { until, reason: why },
+            Halt::TooMuch { why } => {
+                let reason = format!("{why}: and it cannot be asked for less at once");
+                UnitFailure::Failed { reason, attempts: 1, fatal: false }
+            }
+            Halt::Gone { why } => UnitFailure::Failed { reason: why, attempts: 1, fatal: false },
             Halt::Stopped => UnitFailure::Stopped,
         }
     }
@@ -212,6 +296,9 @@ impl Fetch {
                 })
             }
             Halt::ComeBack { until, why } => Unlisted::ComeBack { until, reason: why },
+            Halt::TooMuch { why } | Halt::Gone { why } => {
+                Unlisted::Failed(Error::platform(format!("cannot list the accounts of `{pipeline}`: {why}")))
+            }
             Halt::Stopped => Unlisted::Stopped,
         }
     }

@@ -1,190 +1,321 @@
-//! Quotas: who may send a request, and when. One governor limiter per declared limit, and one gate for them all.
+//! Quotas: who may send a request, and when. Owns the clock, the queue of those who wait, and what is kept of the use.
 //!
-//! Every attempt takes a permit, retries included, because platforms count refused requests too. Limits counted by
-//! account are waited for first, those of the app last, in a queue, so that no worker overtakes another. A refusal
-//! closes the gate: until the moment the platform named no worker of the pipeline sends anything.
+//! The arithmetic is [`crate::allowance`]'s. Here is its edge: a request asks for a [`Permit`] and waits; one task, the
+//! desk, looks at the book whenever something changed or a moment has come, writes down what it lets go, and only then
+//! lets it go. So a permit outlives the process that took it, and a process that is killed has used no more than is
+//! written. What was answered is written with the next permits, or a moment later.
 
-use std::collections::VecDeque;
-use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as Monotonic};
 
-use governor::clock::{Clock, MonotonicClock};
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{NotUntil, RateLimiter};
-use tokio::time::Instant;
+use tokio::sync::{Notify, oneshot};
 
-use crate::pipeline::{Quota, Scope};
+use crate::allowance::book::TallyKey;
+use crate::allowance::{Book, Free, Moment, Needs, PermitId, Ticket};
+use crate::error::{Error, Result};
+use crate::pipeline::{Pipeline, Scope};
+use crate::state::{QuotaUse, State};
+use crate::time::Instant;
+use crate::usage::{Told, Whose};
 
-type Middleware = NoOpMiddleware<std::time::Instant>;
-type AppLimiter = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, Middleware>;
-type AccountLimiter = RateLimiter<String, DashMapStateStore<String>, MonotonicClock, Middleware>;
+mod desk;
+mod show;
 
-/// After so many permits the accounts that have been idle for long are forgotten.
-const SWEEP_EVERY: u64 = 1024;
-/// The cells of a limiter that one permit takes.
-const PERMIT: NonZeroU32 = NonZeroU32::new(8).expect("8 is not 0");
-/// How late a timer may fire without a loss of pace.
-const LATENESS: Duration = Duration::from_millis(3);
-/// A cell of a year: a limit of less than a request in eight years is one of none.
-const LONGEST_CELL: Duration = Duration::from_secs(365 * 24 * 3600);
+pub use show::Use;
 
-/// Limits of one pipeline, shared by all its workers.
-#[derive(Debug)]
+/// Use that nobody wrote for so long is forgotten: no limit has a longer period than a day.
+const FORGOTTEN_AFTER: chrono::TimeDelta = chrono::TimeDelta::days(3);
+
+/// The limits of one pipeline, shared by all its workers. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Quotas {
-    /// Those counted by account, the longest period first.
-    by_account: Vec<AccountLimiter>,
-    /// Those counted by app, the longest period first: the permit of the shortest one must be the freshest.
-    by_app: Vec<AppLimiter>,
-    /// First come, first served, for the limits counted by app.
-    queue: tokio::sync::Mutex<()>,
-    gate: Mutex<Gate>,
-    used: Mutex<Used>,
-    declared: Vec<String>,
-    patience: Duration,
+    inner: Arc<Inner>,
 }
 
-/// Closed until a moment after a refusal.
-#[derive(Debug, Default)]
-struct Gate {
-    closed: Option<Closed>,
-    /// How often it was closed: permits taken before the last time are stale.
-    closings: u64,
+/// What the workers and the desk share.
+#[derive(Debug)]
+struct Inner {
+    /// The pipeline's name: whose requests under way are whose.
+    holder: String,
+    clock: Ticker,
+    shelf: Mutex<Shelf>,
+    /// Something changed that the desk should look at.
+    rung: Notify,
 }
 
-/// Until when no request is sent, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
-    /// The moment at which requests go on.
-    pub until: Instant,
-    /// What the platform said.
-    pub why: String,
+#[derive(Debug)]
+struct Shelf {
+    book: Book,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<PermitId, Unpermitted>>>,
+    used: Used,
+    /// Tallies whose kept state was read.
+    read: HashSet<TallyKey>,
+    /// Whether a desk is there.
+    attended: bool,
+}
+
+/// Why a request may not be sent.
+#[derive(Debug)]
+pub enum Unpermitted {
+    /// It would have to wait for longer than the pipeline waits.
+    TooLong {
+        /// How long.
+        wait: Duration,
+        /// Why.
+        why: String,
+    },
+    /// What is used cannot be written down.
+    Broken(Error),
+}
+
+/// A request that may be sent once. Dropped before it was answered, it counts as used.
+#[derive(Debug)]
+pub struct Permit {
+    inner: Arc<Inner>,
+    id: PermitId,
+    open: bool,
+}
+
+impl Permit {
+    /// The request was answered, or broke after it was sent: the platform counts it no later than now.
+    pub fn answered(mut self) {
+        self.settle(true);
+    }
+
+    fn settle(&mut self, answered: bool) {
+        if std::mem::replace(&mut self.open, false) {
+            let now = self.inner.clock.now();
+            self.inner.shelf().book.settle(self.id, now, answered);
+            self.inner.rung.notify_one();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.settle(false);
+    }
+}
+
+impl Quotas {
+    /// The limits of `pipeline`, of which nothing is used. What earlier processes used is known after
+    /// [`Quotas::open`].
+    pub fn new(pipeline: &Pipeline) -> Quotas {
+        // A refusal's wait is lengthened by up to a tenth, which must not turn it into a long one.
+        let patience = pipeline.retry.max_wait.saturating_add(pipeline.retry.max_wait / 8);
+        let shelf = Shelf {
+            book: Book::new(&pipeline.name, &pipeline.quotas, patience),
+            waiting: HashMap::new(),
+            used: Used::default(),
+            read: HashSet::new(),
+            attended: false,
+        };
+        Quotas {
+            inner: Arc::new(Inner {
+                holder: pipeline.name.clone(),
+                clock: Ticker::start(),
+                shelf: Mutex::new(shelf),
+                rung: Notify::new(),
+            }),
+        }
+    }
+
+    /// Goes on with what earlier processes left in `state`, and writes down what is used from now on. Only who holds
+    /// the pipeline's lease may do so: requests that its earlier processes had under way are taken for lost.
+    ///
+    /// # Errors
+    /// A storage error of the file of quota use.
+    pub async fn open(&self, state: &State) -> Result<()> {
+        let kept = state.quota_use().await?;
+        kept.sweep(self.inner.clock.now().instant() - FORGOTTEN_AFTER).await?;
+        self.attend(Some(kept));
+        Ok(())
+    }
+
+    /// Waits until one request of `needs` may be sent. May be dropped at any time.
+    ///
+    /// # Errors
+    /// [`Unpermitted`].
+    pub async fn permit(&self, needs: &Needs) -> Result<Permit, Unpermitted> {
+        let (sender, receiver) = oneshot::channel();
+        let ticket = {
+            let mut shelf = self.inner.shelf();
+            let ticket = shelf.book.ask(needs);
+            shelf.waiting.insert(ticket, sender);
+            ticket
+        };
+        self.attend(None);
+        let guard = Waiting { inner: &self.inner, ticket };
+        self.inner.rung.notify_one();
+        let told = receiver.await;
+        drop(guard);
+        match told {
+            Ok(Ok(id)) => Ok(Permit { inner: self.inner.clone(), id, open: true }),
+            Ok(Err(unpermitted)) => Err(unpermitted),
+            Err(_) => Err(Unpermitted::Broken(Error::internal("the desk that gives permits has gone"))),
+        }
+    }
+
+    /// Starts the desk where there is none yet.
+    fn attend(&self, kept: Option<QuotaUse>) {
+        if !std::mem::replace(&mut self.inner.shelf().attended, true) {
+            tokio::spawn(desk::attend(Arc::downgrade(&self.inner), kept));
+        }
+    }
+
+    /// A request of `needs` was refused because of a limit of `scope`: nothing of the same scope goes for `wait`. Never
+    /// shortens what was said before.
+    pub fn refused(&self, needs: &Needs, scope: Scope, wait: Duration, why: &str) {
+        self.inner.shelf().book.refuse(needs, scope, wait, why, self.inner.clock.now());
+        self.inner.rung.notify_one();
+    }
+
+    /// What an answer told of the limits.
+    pub fn told(&self, all: &[Told]) {
+        if all.is_empty() {
+            return;
+        }
+        let now = self.inner.clock.now();
+        let mut shelf = self.inner.shelf();
+        for told in all {
+            shelf.book.tell(&told.scope, told.quota.as_deref(), &told.said, now);
+        }
+        drop(shelf);
+        self.inner.rung.notify_one();
+    }
+
+    /// How long a request of `needs` would wait if it were alone; `None` where that depends on an answer.
+    pub fn wait_of(&self, needs: &Needs) -> Option<Duration> {
+        let now = self.inner.clock.now();
+        match self.inner.shelf().book.free(needs, now) {
+            Free::Now => Some(Duration::ZERO),
+            Free::At(at) => Some(at.since(now)),
+            Free::OnAnswer => None,
+        }
+    }
+
+    /// For how long the platform lets nothing of the whole app go, and why.
+    pub fn closed(&self) -> Option<(Duration, String)> {
+        let now = self.inner.clock.now();
+        self.inner.shelf().book.closed(now).map(|closed| (closed.until.since(now), closed.why.clone()))
+    }
+
+    /// Permits given in all.
+    pub fn granted(&self) -> u64 {
+        self.inner.shelf().used.total
+    }
+
+    /// Permits given in the last minute.
+    pub fn last_minute(&self) -> u32 {
+        let mut shelf = self.inner.shelf();
+        shelf.used.forget(Monotonic::now());
+        shelf.used.seconds.iter().map(|(_, count)| count).sum()
+    }
+
+    /// One line for progress: what was declared and what is used of it.
+    pub fn describe(&self) -> String {
+        let minute = self.last_minute();
+        let shelf = self.inner.shelf();
+        let declared: Vec<String> = shelf.book.limits().iter().filter_map(show::declared).collect();
+        match declared.as_slice() {
+            [] => format!("{minute} requests in the last minute"),
+            declared => format!("{minute} requests in the last minute ({})", declared.join(", ")),
+        }
+    }
+
+    /// Where every limit stands.
+    pub fn uses(&self) -> Vec<Use> {
+        show::uses(&self.inner.shelf().book, self.inner.clock.now())
+    }
+
+    /// What the mean answer takes, where there was one.
+    pub fn mean_latency(&self) -> Option<Duration> {
+        self.inner.shelf().book.latencies().mean()
+    }
+
+    /// Writes down what is not yet, as after the last request.
+    ///
+    /// # Errors
+    /// A storage error of the file of quota use.
+    pub async fn close(&self, state: &State) -> Result<()> {
+        let kept = {
+            let mut shelf = self.inner.shelf();
+            if !shelf.book.has_changed() {
+                return Ok(());
+            }
+            shelf.book.keep(&self.inner.holder)
+        };
+        desk::write(&state.quota_use().await?, kept, self.inner.clock.now()).await
+    }
+}
+
+/// What is known of the use of `pipeline`'s limits, for showing and forecasting.
+///
+/// # Errors
+/// A storage error of the file of quota use.
+pub async fn known_book(pipeline: &Pipeline, state: Option<&State>, now: Instant) -> Result<Book> {
+    let mut book = Book::new(&pipeline.name, &pipeline.quotas, Duration::MAX);
+    let Some(state) = state else { return Ok(book) };
+    let Some(kept) = state.quota_use_for_reading().await? else { return Ok(book) };
+    let names: Vec<String> = book.limits().iter().map(|limit| limit.name.clone()).collect();
+    for tally in kept.all(&names).await? {
+        let index = book.limits().iter().position(|limit| limit.name == tally.quota);
+        if let (Some(index), Some(whose)) = (index, Whose::parse(&tally.scope)) {
+            book.restore(&(index, whose), &tally.kept, "", Moment::from_instant(now));
+        }
+    }
+    Ok(book)
+}
+
+/// A request that waits; dropped, it waits no longer.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    ticket: Ticket,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut shelf = self.inner.shelf();
+        if shelf.waiting.remove(&self.ticket).is_some() {
+            shelf.book.forget(self.ticket);
+        }
+    }
+}
+
+impl Inner {
+    /// A poisoned lock holds counters that are still right: no code can stop between two halves of a change.
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The host's clock, read once, and then time that never goes back.
+#[derive(Debug, Clone, Copy)]
+struct Ticker {
+    began: Moment,
+    at: Monotonic,
+}
+
+impl Ticker {
+    fn start() -> Ticker {
+        Ticker { began: Moment::from_instant(chrono::Utc::now()), at: Monotonic::now() }
+    }
+
+    fn now(&self) -> Moment {
+        self.began + self.at.elapsed()
+    }
 }
 
 /// Permits of the last minute, counted by second.
 #[derive(Debug, Default)]
 struct Used {
-    seconds: VecDeque<(Instant, u32)>,
+    seconds: VecDeque<(Monotonic, u32)>,
     total: u64,
 }
 
-impl Quotas {
-    /// Limiters for `quotas`; none: permits are free. A gate that is closed for longer than `max_wait` is reported
-    /// rather than waited for.
-    pub fn new(quotas: &[Quota], max_wait: Duration) -> Quotas {
-        let mut ordered: Vec<&Quota> = quotas.iter().collect();
-        ordered.sort_by_key(|quota| std::cmp::Reverse(quota.per));
-        let (mut by_account, mut by_app) = (Vec::new(), Vec::new());
-        for quota in ordered {
-            let clock = MonotonicClock;
-            match quota.scope {
-                Scope::Account => by_account.push(RateLimiter::dashmap_with_clock(pace(quota), clock)),
-                Scope::App | Scope::Endpoint => by_app.push(RateLimiter::direct_with_clock(pace(quota), clock)),
-            }
-        }
-        Quotas {
-            by_account,
-            by_app,
-            queue: tokio::sync::Mutex::new(()),
-            gate: Mutex::default(),
-            used: Mutex::default(),
-            declared: quotas.iter().map(declared).collect(),
-            // A refusal's wait is lengthened by up to a tenth, which must not turn it into a long one.
-            patience: max_wait.saturating_add(max_wait / 8),
-        }
-    }
-
-    /// Waits until one request about `accounts` may be sent: one permit of each account, then one of the app. May be
-    /// dropped at any time; a permit that was already taken then goes unused.
-    ///
-    /// # Errors
-    /// [`Closed`] where the gate is closed for longer than the pipeline waits.
-    pub async fn permit(&self, accounts: &[String]) -> Result<(), Closed> {
-        loop {
-            self.gate_open().await?;
-            let closings = lock(&self.gate).closings;
-            for limiter in &self.by_account {
-                for account in accounts {
-                    while let Ok(Err(refused)) = limiter.check_key_n(account, PERMIT) {
-                        sleep_out(&refused).await;
-                    }
-                }
-            }
-            let _turn = self.queue.lock().await;
-            if lock(&self.gate).closings == closings {
-                for limiter in &self.by_app {
-                    while let Ok(Err(refused)) = limiter.check_n(PERMIT) {
-                        sleep_out(&refused).await;
-                    }
-                }
-            }
-            // Closed while waiting: permits of before would all be used at once when it opens.
-            if lock(&self.gate).closings == closings {
-                self.count();
-                return Ok(());
-            }
-        }
-    }
-
-    /// Lets no request of the pipeline go before `until`. Never shortens what was said before.
-    pub fn close(&self, until: Instant, why: &str) {
-        let mut gate = lock(&self.gate);
-        if gate.closed.as_ref().is_none_or(|closed| closed.until < until) {
-            gate.closed = Some(Closed { until, why: why.to_owned() });
-            gate.closings += 1;
-        }
-    }
-
-    /// Until when the gate is closed, and why.
-    pub fn closed(&self) -> Option<Closed> {
-        lock(&self.gate).closed.clone().filter(|closed| closed.until > Instant::now())
-    }
-
-    /// Permits given in all.
-    pub fn granted(&self) -> u64 {
-        lock(&self.used).total
-    }
-
-    /// Permits given in the last minute.
-    pub fn last_minute(&self) -> u32 {
-        let mut used = lock(&self.used);
-        used.forget(Instant::now());
-        used.seconds.iter().map(|(_, count)| count).sum()
-    }
-
-    /// One line for progress: what was declared and what is used of it.
-    pub fn describe(&self) -> String {
-        match self.declared.as_slice() {
-            [] => format!("{} requests in the last minute", self.last_minute()),
-            declared => format!("{} requests in the last minute ({})", self.last_minute(), declared.join(", ")),
-        }
-    }
-
-    async fn gate_open(&self) -> Result<(), Closed> {
-        while let Some(closed) = self.closed() {
-            if closed.until.saturating_duration_since(Instant::now()) > self.patience {
-                return Err(closed);
-            }
-            tokio::time::sleep_until(closed.until).await;
-        }
-        Ok(())
-    }
-
-    fn count(&self) {
-        let mut used = lock(&self.used);
-        used.add(Instant::now());
-        if used.total.is_multiple_of(SWEEP_EVERY) {
-            for limiter in &self.by_account {
-                limiter.retain_recent();
-            }
-        }
-    }
-}
-
 impl Used {
-    fn add(&mut self, now: Instant) {
+    fn add(&mut self, now: Monotonic) {
         self.total += 1;
         match self.seconds.back_mut() {
             Some((second, count)) if now.duration_since(*second) < Duration::from_secs(1) => *count += 1,
@@ -193,42 +324,11 @@ impl Used {
         self.forget(now);
     }
 
-    fn forget(&mut self, now: Instant) {
+    fn forget(&mut self, now: Monotonic) {
         while self.seconds.front().is_some_and(|(second, _)| now.duration_since(*second) >= Duration::from_secs(60)) {
             self.seconds.pop_front();
         }
     }
-}
-
-/// `requests * safety` spread evenly over `per`, with the declared burst.
-///
-/// A permit is several cells, so that the burst can hold a few more of them, worth [`LATENESS`]: a timer that fires
-/// late then does not shift all later permits. The burst is never less than one permit, so the limiters never find one
-/// too large.
-fn pace(quota: &Quota) -> governor::Quota {
-    let requests = (f64::from(quota.units) * quota.safety).max(f64::MIN_POSITIVE);
-    let interval = Duration::try_from_secs_f64(quota.per.as_secs_f64() / requests).unwrap_or(Duration::MAX);
-    let cell = (interval / PERMIT.get()).clamp(Duration::from_nanos(1), LONGEST_CELL);
-    let late = LATENESS.as_nanos().div_ceil(cell.as_nanos());
-    // The limiters count in 64 bits of nanoseconds.
-    let most = (1u128 << 62) / cell.as_nanos();
-    let cells = u128::from(quota.burst.max(1)) * u128::from(PERMIT.get()) + late;
-    let cells = u32::try_from(cells.min(most)).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
-    governor::Quota::with_period(cell).unwrap_or(governor::Quota::per_second(NonZeroU32::MIN)).allow_burst(cells)
-}
-
-async fn sleep_out(refused: &NotUntil<std::time::Instant>) {
-    tokio::time::sleep(refused.wait_time_from(MonotonicClock.now())).await;
-}
-
-fn declared(quota: &Quota) -> String {
-    let scope = quota.scope.word();
-    format!("{} {}/{} by {scope}", quota.name, quota.units, humantime::format_duration(quota.per))
-}
-
-/// A poisoned lock holds counters that are still right: no code can stop between two halves of a change.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

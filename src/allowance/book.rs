@@ -163,20 +163,43 @@ impl Book {
         let Some(limit) = self.limits.get(key.0) else { return };
         let mut tally = Tally::from_kept(limit, bytes, now);
         if let Some(known) = self.tallies.get(key) {
-            // Those of ours that are written down are the ones that are open here.
+            // Those of ours that are written down are open here, or were answered since.
             tally.others.retain(|others| others.holder != holder);
-            tally.open = known.open.clone();
-            tally.flow = known.flow;
-            tally.warned = known.warned;
+            tally.take_over(known, limit, self.changed.contains(key));
         } else {
             tally.settle_lost(limit, holder, now);
         }
         self.tallies.insert(key.clone(), tally);
     }
 
-    /// The tallies that changed since this was asked last, to be kept.
-    pub fn take_changed(&mut self) -> Vec<TallyKey> {
-        self.changed.drain().collect()
+    /// What changed since this was asked last, as it is to be kept: the limit's name, whose, and the bytes.
+    pub fn keep(&mut self, holder: &str) -> Vec<(String, Whose, Vec<u8>)> {
+        let mut kept = Vec::new();
+        for key in self.changed.drain() {
+            let (Some(limit), Some(tally)) = (self.limits.get(key.0), self.tallies.get_mut(&key)) else { continue };
+            tally.unkept.clear();
+            kept.push((limit.name.clone(), key.1, tally.keep(holder)));
+        }
+        kept
+    }
+
+    /// Whether something changed that is not kept.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// The tallies that the waiting requests need.
+    pub fn wanted(&self) -> HashSet<TallyKey> {
+        self.waiting.values().flat_map(|waiting| waiting.takes.iter().map(|(key, _)| key.clone())).collect()
+    }
+
+    /// Whether anybody who waits may go at `now` or would wait too long, as far as is known here.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.waiting.values().any(|waiting| match self.free_takes(&waiting.takes, waiting.lane, now) {
+            Free::Now => true,
+            Free::At(at) => at.since(now) > self.patience,
+            Free::OnAnswer => false,
+        })
     }
 
     /// The warnings since this was asked last.

@@ -71,6 +71,31 @@ impl Tally {
         serde_json::to_vec(&kept).unwrap_or_default()
     }
 
+    /// Puts into this tally, as others left it, what this process knows of it besides. `changed`: and has not kept yet.
+    pub(super) fn take_over(&mut self, known: &Tally, limit: &Limit, changed: bool) {
+        self.open = known.open.clone();
+        self.flow = known.flow;
+        self.warned = known.warned;
+        if let Some(allowed) = limit.allowed {
+            for (at, units, lane) in &known.unkept {
+                self.counted.add(&allowed.span, *at, *units, *lane);
+            }
+        }
+        self.unkept.clone_from(&known.unkept);
+        if !changed {
+            return;
+        }
+        if let Some(closed) = &known.closed {
+            self.close(closed.until, &closed.why);
+        }
+        self.told = known.told.or(self.told);
+        self.learned = known.learned.or(self.learned);
+        self.adapt = known.adapt;
+        self.late |= known.late;
+        self.refused = self.refused.max(known.refused);
+        self.granted = self.granted.max(known.granted);
+    }
+
     /// What `bytes` hold, at `now`; a fresh tally where they cannot be read. Requests under way are all those of others.
     pub fn from_kept(limit: &Limit, bytes: &[u8], now: Moment) -> Tally {
         let Ok(kept) = serde_json::from_slice::<Kept>(bytes) else { return Tally::new(limit) };

@@ -41,6 +41,8 @@ pub struct Tally {
     pub(super) refused: u64,
     /// Up to which share of the limit a warning was given, in percent.
     pub(super) warned: u8,
+    /// Units counted since the tally was kept last.
+    pub(super) unkept: Vec<(Moment, u32, Lane)>,
     /// The platform was found to count late: permits are held until the answer.
     pub(super) late: bool,
 }
@@ -260,7 +262,11 @@ impl Tally {
     fn count(&mut self, limit: &Limit, open: &Open, answered: Moment) {
         let Some(allowed) = limit.allowed else { return };
         let latest = if self.is_strict(&allowed) { Moment::MAX } else { open.granted + allowed.margin() };
-        self.counted.add(&allowed.span, answered.min(latest), open.units, open.lane);
+        let at = answered.min(latest);
+        self.counted.add(&allowed.span, at, open.units, open.lane);
+        if limit.shared {
+            self.unkept.push((at, open.units, open.lane));
+        }
     }
 
     /// What others let go and what cannot be answered any more counts from `now` on: that of `holder`, an earlier process of

@@ -70,7 +70,7 @@ impl Rows {
     }
 
     /// Forgets all rows after the first `length`.
-    pub(super) fn truncate(&mut self, length: usize) {
+    pub(crate) fn truncate(&mut self, length: usize) {
         for column in &mut self.columns {
             column.truncate(length);
         }

@@ -14,12 +14,13 @@ use crate::decode::PageFacts;
 use crate::error::{Error, Result};
 use crate::http::cache;
 use crate::http::client::Response;
+use crate::allowance::Needs;
 use crate::page::{Next, Pager};
-use crate::pipeline::{Accounts, CampaignList, JsonPath, Listing, PaginationKind};
+use crate::pipeline::{Accounts, CampaignList, Endpoint, JsonPath, Listing, PaginationKind};
 use crate::request::{Request, listing_request};
 use crate::state::CachedResponse;
 use crate::telemetry::Count;
-use crate::unit::Account;
+use crate::unit::{Account, Lane};
 
 /// An account's campaigns.
 #[derive(Debug, Default)]
@@ -94,7 +95,12 @@ impl Fetch {
         stop: &CancellationToken,
         sent: &mut u32,
     ) -> Result<Vec<Item>, Halt> {
-        let ids: Vec<String> = account.map(|account| account.id.clone()).into_iter().collect();
+        let needs = Needs {
+            endpoint: if account.is_some() { Endpoint::Campaigns } else { Endpoint::Accounts },
+            accounts: account.map(|account| account.id.clone()).into_iter().collect(),
+            // Everything else waits for a list.
+            lane: Lane::Hourly,
+        };
         let mut pager = Pager::new(&self.pipeline.api, &list.pagination);
         let mut items = Vec::new();
         loop {
@@ -102,7 +108,7 @@ impl Fetch {
                 return Err(Halt::Stopped);
             }
             let request = listing_request(&self.pipeline.api, list, account, pager.at())?;
-            let (listed, link) = self.list_page(list, &request, &ids, stop, sent).await?;
+            let (listed, link) = self.list_page(list, &request, &needs, stop, sent).await?;
             items.extend(listed.items);
             match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
@@ -117,7 +123,7 @@ impl Fetch {
         &self,
         list: &Listing,
         request: &Request,
-        accounts: &[String],
+        needs: &Needs,
         stop: &CancellationToken,
         sent: &mut u32,
     ) -> Result<(Listed, Option<String>), Halt> {
@@ -131,7 +137,7 @@ impl Fetch {
             None => None,
         };
         let condition = known.as_ref().map(|(_, known)| known);
-        let asking = Asking { request, accounts, known: condition, stop };
+        let asking = Asking { request, needs, known: condition, stop };
         match self.ask(&asking, sent, |response: &Response| read_page(&response.body, list)).await? {
             Answered::Read(listed, response) => {
                 if let Some(kept) = cache::keep(&response, self.clock.now()) {
@@ -139,6 +145,7 @@ impl Fetch {
                 }
                 Ok((listed, response.link()))
             }
+            Answered::Adopted(_) => Err(Refusal::unusable("a list cannot be adopted")),
             Answered::NotModified(response) => {
                 let Some((listed, known)) = known else {
                     return Err(Refusal::unusable("HTTP 304 without a condition"));
@@ -154,7 +161,7 @@ impl Fetch {
     /// Keeps an answer, unless it repeats a secret: some platforms write the token into their next links.
     async fn store(&self, key: &str, kept: &CachedResponse) -> Result<()> {
         let body = String::from_utf8_lossy(&kept.body);
-        if self.client.is_secret(&body) || kept.link.as_deref().is_some_and(|link| self.client.is_secret(link)) {
+        if self.client().is_secret(&body) || kept.link.as_deref().is_some_and(|link| self.client().is_secret(link)) {
             return Ok(());
         }
         self.state.store_response(&self.pipeline.name, key, kept, self.clock.now()).await

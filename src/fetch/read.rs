@@ -1,38 +1,89 @@
-//! A unit's pages, from the first to the last.
+//! A unit's parts and their pages, from the first to the last.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::listing::Campaigns;
+use super::parts::{Part, ended_by, halved, parts};
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
-use super::{Fetch, Slice};
+use super::{Fetch, Gone, Slice};
+use crate::allowance::Needs;
 use crate::decode::{DecodeError, PageContext, PageFacts, Rows};
-use crate::page::{Next, Pager};
-use crate::pipeline::{PaginationKind, Pipeline, Placeholder};
+use crate::error::{Error, Result as Outcome};
+use crate::page::{Next, PageCursor, Pager};
+use crate::pipeline::{Endpoint, PaginationKind, Pipeline, Placeholder};
 use crate::plan::grid_zone;
-use crate::request::{metrics_request, uses};
+use crate::request::{Request, metrics_request, uses};
+use crate::state::Lease;
 use crate::telemetry::Count;
-use crate::time::{Instant, Window, hour_at};
-use crate::unit::Unit;
+use crate::time::{Instant, hour_at};
+use crate::unit::{Account, Unit};
 
 /// So often a unit whose token died in the middle begins again.
 const RESTARTS: u32 = 2;
 
+/// Why a unit has no slice.
+pub(super) enum NoSlice {
+    /// The platform gives none of its accounts any more.
+    Gone(Vec<Gone>),
+    /// Anything else.
+    Halted(Halt),
+}
+
+impl From<Halt> for NoSlice {
+    fn from(halt: Halt) -> NoSlice {
+        NoSlice::Halted(halt)
+    }
+}
+
 /// What reading a unit has gathered. Dropped whole when anything fails.
-struct Gathered {
+pub(super) struct Gathered {
     rows: Rows,
     pages: u32,
     outside: u64,
     unknown: BTreeSet<String>,
 }
 
+/// How far a unit had been read.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    rows: usize,
+    pages: u32,
+    outside: u64,
+}
+
+impl Gathered {
+    pub(super) fn mark(&self) -> Mark {
+        Mark { rows: self.rows.len(), pages: self.pages, outside: self.outside }
+    }
+
+    /// Forgets what was read after `mark`.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.rows.truncate(mark.rows);
+        self.pages = mark.pages;
+        self.outside = mark.outside;
+    }
+}
+
+/// What a part's pages are read with.
+pub(super) struct Reading<'a> {
+    pub(super) unit: &'a Unit,
+    pub(super) part: &'a Part,
+    pub(super) context: &'a PageContext<'a>,
+    pub(super) stop: &'a CancellationToken,
+}
+
 /// Why the pages were not read to the end.
-enum Cut {
+pub(super) enum Cut {
     /// The token of a later page was refused: what was read and what would come may not belong together.
     TokenDied(Halt),
+    /// The part was too much to ask for at once; so many campaigns were named in the request.
+    TooMuch { part: Part, campaigns: usize, why: String },
+    /// The account of the part (or one of them) is gone.
+    Gone { part: Part, why: String },
     /// Anything else.
     Halted(Halt),
 }
@@ -44,42 +95,107 @@ impl From<Halt> for Cut {
 }
 
 impl Fetch {
-    pub(super) async fn read_unit(&self, unit: &Unit, stop: &CancellationToken) -> Result<Slice, Halt> {
+    pub(super) async fn read_unit(&self, unit: &Unit, stop: &CancellationToken) -> Result<Slice, NoSlice> {
         let mut sent = 0;
         let mut restarts = 0;
+        let mut gone = Vec::new();
+        // Which of several accounts is gone is found out by asking for each alone.
+        let mut alone = false;
         loop {
-            match self.read_once(unit, stop, &mut sent).await {
-                Ok(slice) => return Ok(slice),
-                Err(Cut::Halted(halt)) => return Err(halt),
-                Err(Cut::TokenDied(halt)) if restarts == RESTARTS => return Err(halt),
+            let accounts = self.present(unit, &mut gone);
+            if accounts.is_empty() {
+                return Err(NoSlice::Gone(gone));
+            }
+            match self.read_once(unit, &accounts, alone, stop, &mut sent).await {
+                Ok(slice) => return Ok(Slice { gone, ..slice }),
+                Err(Cut::Halted(halt)) => return Err(halt.into()),
+                Err(Cut::TokenDied(halt)) if restarts == RESTARTS => return Err(halt.into()),
                 Err(Cut::TokenDied(_)) => {
                     restarts += 1;
                     tracing::warn!(restarts, "the next page's token was refused: reading again from the first page");
                 }
+                Err(Cut::TooMuch { part, campaigns, why }) => self.ask_for_less(&part, campaigns, why).await?,
+                Err(Cut::Gone { part, why }) => match part.accounts.as_slice() {
+                    [account] => self.note_gone(account, why),
+                    _ => alone = true,
+                },
             }
         }
     }
 
-    async fn read_once(&self, unit: &Unit, stop: &CancellationToken, sent: &mut u32) -> Result<Slice, Cut> {
-        let fetched_at = self.clock.now();
-        let Some(window) = ended_part(&self.pipeline, unit, fetched_at) else {
+    /// The unit's accounts without those that are known to be gone; these are added to `gone`.
+    fn present(&self, unit: &Unit, gone: &mut Vec<Gone>) -> Vec<Account> {
+        let known = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = Vec::new();
+        for account in &unit.accounts {
+            match known.get(&account.id) {
+                None => present.push(account.clone()),
+                Some(why) if gone.iter().all(|gone| gone.account != account.id) => {
+                    gone.push(Gone { account: account.id.clone(), why: why.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+        present
+    }
+
+    fn note_gone(&self, account: &Account, why: String) {
+        tracing::warn!(account = account.id, "the account is left out: {why}");
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(account.id.clone(), why);
+    }
+
+    /// Learns that `part` was too much. Fails where less cannot be asked for.
+    async fn ask_for_less(&self, part: &Part, campaigns: usize, why: String) -> Result<(), Halt> {
+        let Some(size) = halved(&self.pipeline, part, campaigns) else { return Err(Halt::TooMuch { why }) };
+        tracing::info!(?size, "asking for less at once: {why}");
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).lower(&size);
+        if let Some(lease) = self.lease.get() {
+            self.state.learn_size(lease, &size, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// The lease, where something is to be written down before it is sent.
+    pub(super) fn leased(&self) -> Outcome<&Arc<Lease>> {
+        self.lease.get().ok_or_else(|| Error::internal("a request that creates something was made outside of a run"))
+    }
+
+    async fn read_once(
+        &self,
+        unit: &Unit,
+        accounts: &[Account],
+        alone: bool,
+        stop: &CancellationToken,
+        sent: &mut u32,
+    ) -> Result<Slice, Cut> {
+        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let parts = parts(&self.pipeline, unit, accounts, &sizes, alone);
+        // What was created by an earlier run shows what was true then.
+        let begun = self.creations_of(unit, &parts).await?;
+        let fetched_at = begun.iter().map(|creation| creation.begun_at).min().unwrap_or_else(|| self.clock.now());
+        let Some(ended) = ended_at(&self.pipeline, accounts, fetched_at) else {
+            return Err(Refusal::unusable("a unit without accounts").into());
+        };
+        let Some(window) = ended_by(unit.window, ended) else {
             return Err(Refusal::unusable(format!("no hour of {} has ended yet", unit.window)).into());
         };
-        let campaigns = self.campaigns_of(unit, stop, sent).await?;
-        let names = names_of(&campaigns);
-        let context = PageContext { accounts: &unit.accounts, campaign_names: &names, window };
         let rows = self.decoder.rows();
         let mut gathered = Gathered { rows, pages: 0, outside: 0, unknown: BTreeSet::new() };
-        if uses(&self.pipeline.request, Placeholder::Campaigns) {
-            let ids: Vec<String> = campaigns.iter().flat_map(|campaigns| campaigns.ids.iter().cloned()).collect();
-            for chunk in ids.chunks(self.pipeline.request.campaigns_per_request.max(1)) {
-                self.read_pages(unit, Some(chunk), &context, stop, sent, &mut gathered).await?;
+        for part in &parts {
+            let Some(closed) = ended_by(part.window, ended) else { continue };
+            let campaigns = self.campaigns_of(part, stop, sent).await?;
+            let names = names_of(&campaigns);
+            let context = PageContext { accounts: &part.accounts, campaign_names: &names, window: closed };
+            let reading = Reading { unit, part, context: &context, stop };
+            match begun.iter().find(|creation| creation.part == part.number) {
+                Some(creation) if self.pipeline.report.is_some() => {
+                    self.read_report(&reading, creation, sent, &mut gathered).await?;
+                }
+                _ => self.read_part(&reading, &campaigns, sent, &mut gathered).await?,
             }
-        } else {
-            self.read_pages(unit, None, &context, stop, sent, &mut gathered).await?;
         }
         Ok(Slice {
-            unit: unit.clone(),
+            unit: Unit { accounts: accounts.to_vec(), ..unit.clone() },
             window,
             rows: gathered.rows.finish(fetched_at),
             fetched_at,
@@ -87,36 +203,75 @@ impl Fetch {
             pages: gathered.pages,
             outside: gathered.outside,
             unknown_fields: gathered.unknown,
+            gone: Vec::new(),
         })
     }
 
-    /// Reads the pages of one chunk of campaigns, or of the whole unit.
-    async fn read_pages(
+    /// Reads a part's pages, for one chunk of campaigns after the other where the request names them.
+    async fn read_part(
         &self,
-        unit: &Unit,
-        campaigns: Option<&[String]>,
-        context: &PageContext<'_>,
-        stop: &CancellationToken,
+        reading: &Reading<'_>,
+        campaigns: &[Arc<Campaigns>],
         sent: &mut u32,
         gathered: &mut Gathered,
     ) -> Result<(), Cut> {
-        let accounts: Vec<String> = unit.accounts.iter().map(|account| account.id.clone()).collect();
+        if !uses(&self.pipeline.request, Placeholder::Campaigns) {
+            return self.read_chunk(reading, None, sent, gathered).await;
+        }
+        let ids: Vec<String> = campaigns.iter().flat_map(|campaigns| campaigns.ids.iter().cloned()).collect();
+        for chunk in ids.chunks(reading.part.campaigns) {
+            self.read_chunk(reading, Some(chunk), sent, gathered).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_chunk(
+        &self,
+        reading: &Reading<'_>,
+        campaigns: Option<&[String]>,
+        sent: &mut u32,
+        gathered: &mut Gathered,
+    ) -> Result<(), Cut> {
+        let part = reading.part;
+        let make =
+            |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, part.window, campaigns, page);
+        let read = self.read_pages(reading, Endpoint::Metrics, make, sent, gathered).await;
+        read.map_err(|cut| match cut {
+            Cut::Halted(Halt::TooMuch { why }) => {
+                Cut::TooMuch { part: part.clone(), campaigns: campaigns.map_or(0, <[String]>::len), why }
+            }
+            Cut::Halted(Halt::Gone { why }) => Cut::Gone { part: part.clone(), why },
+            other => other,
+        })
+    }
+
+    /// Reads the pages that `make` asks for.
+    pub(super) async fn read_pages(
+        &self,
+        reading: &Reading<'_>,
+        endpoint: Endpoint,
+        make: impl Fn(&PageCursor) -> Outcome<Request>,
+        sent: &mut u32,
+        gathered: &mut Gathered,
+    ) -> Result<(), Cut> {
+        let needs = self.needs(reading, endpoint);
         let mut pager = Pager::new(&self.pipeline.api, &self.pipeline.pagination);
         loop {
-            if stop.is_cancelled() {
+            if reading.stop.is_cancelled() {
                 return Err(Halt::Stopped.into());
             }
             let page = pager.at();
-            let request =
-                metrics_request(&self.pipeline, &unit.accounts, unit.window, campaigns, page).map_err(Halt::from)?;
             let first = page.number == 1;
-            let asking = Asking { request: &request, accounts: &accounts, known: None, stop };
-            let rows = &mut gathered.rows;
+            let request = make(page).map_err(Halt::from)?;
+            let request = self.keyed(reading, request, page.number).await?;
+            let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+            let (context, rows) = (reading.context, &mut gathered.rows);
             let answered =
                 self.ask(&asking, sent, |response| self.decoder.page(&response.body, context, rows).map_err(unread));
             let (facts, link) = match answered.await {
                 Ok(Answered::Read(facts, response)) => (facts, response.link()),
                 Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
+                Ok(Answered::Adopted(_)) => return Err(Refusal::unusable("rows cannot be adopted").into()),
                 Err(halt) if !first && self.is_dead_token(&halt) => return Err(Cut::TokenDied(halt)),
                 Err(halt) => return Err(halt.into()),
             };
@@ -129,6 +284,14 @@ impl Fetch {
         }
     }
 
+    pub(super) fn needs(&self, reading: &Reading<'_>, endpoint: Endpoint) -> Needs {
+        Needs {
+            endpoint,
+            accounts: reading.part.accounts.iter().map(|account| account.id.clone()).collect(),
+            lane: reading.unit.lane,
+        }
+    }
+
     fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
         gathered.pages += 1;
         gathered.outside += facts.outside as u64;
@@ -138,7 +301,7 @@ impl Fetch {
     }
 
     /// Whether a later page was refused because of its token (400, or 410 "gone"): platforms let them expire.
-    fn is_dead_token(&self, halt: &Halt) -> bool {
+    pub(super) fn is_dead_token(&self, halt: &Halt) -> bool {
         let by_token = match self.pipeline.pagination.kind {
             PaginationKind::Cursor { .. } | PaginationKind::NextLink { .. } | PaginationKind::LinkHeader => true,
             PaginationKind::None | PaginationKind::PageNumber { .. } | PaginationKind::Offset { .. } => false,
@@ -148,24 +311,29 @@ impl Fetch {
 
     async fn campaigns_of(
         &self,
-        unit: &Unit,
+        part: &Part,
         stop: &CancellationToken,
         sent: &mut u32,
-    ) -> Result<Vec<Arc<Campaigns>>, Halt> {
+    ) -> Result<Vec<Arc<Campaigns>>, Cut> {
         let mut all = Vec::new();
         if let Some(list) = &self.pipeline.campaigns {
-            for account in &unit.accounts {
-                all.push(self.campaigns(list, account, stop, sent).await?);
+            for account in &part.accounts {
+                let listed = self.campaigns(list, account, stop, sent).await;
+                all.push(listed.map_err(|halt| match halt {
+                    Halt::Gone { why } => {
+                        Cut::Gone { part: Part { accounts: vec![account.clone()], ..part.clone() }, why }
+                    }
+                    halt => halt.into(),
+                })?);
             }
         }
         Ok(all)
     }
 }
 
-/// The window up to the last hour that has ended for every account.
-fn ended_part(pipeline: &Pipeline, unit: &Unit, now: Instant) -> Option<Window> {
-    let ended = unit.accounts.iter().map(|account| hour_at(now, grid_zone(pipeline, account))).min()?;
-    Window::new(unit.window.from(), unit.window.to().min(ended))
+/// When the last hour that has ended for every one of `accounts` ended.
+fn ended_at(pipeline: &Pipeline, accounts: &[Account], now: Instant) -> Option<Instant> {
+    accounts.iter().map(|account| hour_at(now, grid_zone(pipeline, account))).min()
 }
 
 fn names_of(campaigns: &[Arc<Campaigns>]) -> Cow<'_, HashMap<String, String>> {

@@ -1,22 +1,26 @@
 //! The one loop over attempts: permit, send, classify, read, decide, wait. Nothing else retries anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::Fetch;
+use crate::allowance::Needs;
 use crate::classify::{Outcome, Reading, Verdict, classify};
 use crate::error::Error;
-use crate::http::client::Response;
+use crate::http::client::{Client, Response};
 use crate::http::transport::TransportError;
-use crate::quota::Closed;
+use crate::pipeline::{Fault, Scope};
+use crate::quota::{Permit, Unpermitted};
 use crate::request::Request;
 use crate::retry::{Decision, Tries, decide};
 use crate::secret::mask;
 use crate::state::CachedResponse;
 use crate::telemetry::Count;
 use crate::time::Instant;
+use crate::usage::{self, Told};
 
 /// Shorter waits for a permit are the normal pace and are not shown.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
@@ -32,6 +36,10 @@ pub(super) enum Halt {
     Broken(Error),
     /// A wait beyond the pipeline's budget.
     ComeBack { until: Instant, why: String },
+    /// Too much was asked for at once.
+    TooMuch { why: String },
+    /// The account that was asked for is gone or closed to us.
+    Gone { why: String },
     /// The run was asked to stop.
     Stopped,
 }
@@ -46,12 +54,21 @@ pub(super) struct Refusal {
     pub(super) unauthorized: bool,
     /// No other request of the pipeline can fare better.
     pub(super) fatal: bool,
+    /// Whose fault it is, where a rule says so.
+    pub(super) fault: Option<Fault>,
 }
 
 impl Refusal {
     /// What was answered well and cannot be used all the same.
     pub(super) fn unusable(why: impl Into<String>) -> Halt {
-        Halt::Refused(Refusal { why: why.into(), attempts: 1, status: None, unauthorized: false, fatal: false })
+        Halt::Refused(Refusal {
+            why: why.into(),
+            attempts: 1,
+            status: None,
+            unauthorized: false,
+            fatal: false,
+            fault: None,
+        })
     }
 }
 
@@ -75,16 +92,35 @@ pub(super) enum Answered<T> {
     Read(T, Response),
     /// What is known is still true; the answer without its body.
     NotModified(Response),
+    /// What was to be created is there already: its id.
+    Adopted(String),
 }
 
 /// Who is asking, and for whom.
 pub(super) struct Asking<'a> {
     pub(super) request: &'a Request,
-    /// Whose quotas a request counts against.
-    pub(super) accounts: &'a [String],
+    /// What it counts for.
+    pub(super) needs: &'a Needs,
     /// Makes the request conditional.
     pub(super) known: Option<&'a CachedResponse>,
     pub(super) stop: &'a CancellationToken,
+}
+
+/// A request's attempts so far.
+#[derive(Debug, Default)]
+struct Attempts {
+    tries: Tries,
+    /// Since the first sending, waits for quotas not counted.
+    elapsed: Duration,
+}
+
+/// An attempt and what came of it.
+struct Attempt {
+    answer: Result<Response, TransportError>,
+    /// What the answer told of the limits.
+    told: Vec<Told>,
+    /// Who signed it.
+    client: Arc<Client>,
 }
 
 impl Fetch {
@@ -96,14 +132,16 @@ impl Fetch {
         sent: &mut u32,
         mut read: impl FnMut(&Response) -> Result<T, Unread>,
     ) -> Result<Answered<T>, Halt> {
-        let mut tries = Tries::default();
+        let mut attempts = Attempts::default();
         loop {
-            self.permit(asking).await?;
+            let permit = self.permit(asking).await?;
+            let began = tokio::time::Instant::now();
             *sent += 1;
-            let answer = self.send(asking, tries).await?;
-            let mut verdict = self.judge(asking, &answer);
-            match (&verdict, answer.as_ref()) {
+            let attempt = self.attempt(asking, attempts.tries, permit).await?;
+            let mut verdict = self.judge(asking, &attempt, attempts.tries);
+            match (&verdict, attempt.answer.as_ref()) {
                 (Verdict::NotModified, Ok(response)) => return Ok(Answered::NotModified(response.clone())),
+                (Verdict::Adopt { id }, _) => return Ok(Answered::Adopted(id.clone())),
                 (Verdict::Ok, Ok(response)) => match read(response) {
                     Ok(value) => return Ok(Answered::Read(value, response.clone())),
                     Err(Unread::Again(why)) => verdict = Verdict::Unreadable { why: self.masked(&why) },
@@ -111,60 +149,80 @@ impl Fetch {
                 },
                 _ => {}
             }
-            tries = tries.and(&verdict);
-            self.act(asking, tries, verdict, &answer).await?;
+            attempts.tries = attempts.tries.and(&verdict);
+            attempts.elapsed += began.elapsed();
+            attempts.elapsed += self.act(asking, &attempts, verdict, &attempt).await?;
         }
     }
 
-    /// Waits before the next attempt, or says why there is none.
+    /// Does what is to be done before the next attempt and gives how long that took, or says why there is none.
     async fn act(
         &self,
         asking: &Asking<'_>,
-        tries: Tries,
+        attempts: &Attempts,
         verdict: Verdict,
-        answer: &Result<Response, TransportError>,
-    ) -> Result<(), Halt> {
-        let decision = decide(&self.pipeline.retry, tries, Duration::ZERO, &verdict, rand::random());
-        let status = answer.as_ref().ok().map(|response| response.status);
+        attempt: &Attempt,
+    ) -> Result<Duration, Halt> {
+        let (verdict, scope) = with_told(verdict, &attempt.told);
+        let decision = decide(&self.pipeline.retry, attempts.tries, attempts.elapsed, &verdict, rand::random());
+        let status = attempt.answer.as_ref().ok().map(|response| response.status);
         let throttled = matches!(verdict, Verdict::Throttled { .. });
-        let unauthorized = matches!(verdict, Verdict::Reauthorise { .. });
-        let why = reason(verdict);
-        tracing::debug!(attempt = tries.total(), status, ?decision, why, "no page");
+        let why = reason(&verdict);
+        tracing::debug!(attempt = attempts.tries.total(), status, ?decision, why, "no page");
         if throttled {
             self.meter.add(Count::Throttled, 1);
         }
         match decision {
             Decision::Wait(wait) if throttled => {
-                // The gate keeps this worker and all others; the permit of the next attempt waits for it.
-                self.quotas.close(tokio::time::Instant::now() + wait, &why);
-                Ok(())
+                // The closed scope keeps this worker and all others of it; the next attempt's permit waits for it.
+                self.quotas.refused(asking.needs, scope, wait, &why);
+                Ok(Duration::ZERO)
             }
-            Decision::Wait(wait) => self.pause(wait, why, asking.stop).await,
+            Decision::Wait(wait) => self.pause(wait, why, asking.stop).await.map(|()| wait),
             Decision::ComeBack(wait) => {
-                self.quotas.close(tokio::time::Instant::now() + wait, &why);
+                self.quotas.refused(asking.needs, scope, wait, &why);
                 Err(Halt::ComeBack { until: self.after(wait), why })
             }
-            // What is to be done besides waiting is given up until this loop knows how.
-            Decision::GiveUp | Decision::Reauthorise | Decision::Split | Decision::SkipAccount => {
-                let unreachable = answer.as_ref().is_err_and(TransportError::unreachable);
-                let fatal = unauthorized || unreachable;
-                Err(Halt::Refused(Refusal { why, attempts: tries.total(), status, unauthorized, fatal }))
-            }
+            Decision::Split => Err(Halt::TooMuch { why }),
+            Decision::SkipAccount => Err(Halt::Gone { why }),
+            Decision::Reauthorise if self.reauthorise(&attempt.client)? => Ok(Duration::ZERO),
+            Decision::Reauthorise | Decision::GiveUp => Err(given_up(&verdict, attempts.tries, attempt, why)),
         }
     }
 
-    fn judge(&self, asking: &Asking<'_>, answer: &Result<Response, TransportError>) -> Verdict {
-        let (rules, secrets, now) = (&self.pipeline.responses, self.client.secrets(), self.clock.now());
-        let reading = Reading { rules, secrets, now, refusals: 0 };
-        match answer {
+    /// Reads the credentials anew. Gives whether they are others than `used`.
+    fn reauthorise(&self, used: &Arc<Client>) -> Result<bool, Halt> {
+        let mut current = self.client.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, used) {
+            // Another worker was told the same and has read them.
+            return Ok(true);
+        }
+        match current.renewed(&self.pipeline.auth)? {
+            Some(fresh) => {
+                *current = Arc::new(fresh);
+                tracing::info!("the credentials were read again");
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn judge(&self, asking: &Asking<'_>, attempt: &Attempt, tries: Tries) -> Verdict {
+        let reading = Reading {
+            rules: &self.pipeline.responses,
+            secrets: attempt.client.secrets(),
+            now: self.clock.now(),
+            refusals: tries.refusals,
+        };
+        match &attempt.answer {
             Ok(response) => {
                 let outcome =
                     Outcome::Answer { status: response.status, headers: &response.headers, body: &response.body };
                 match classify(&outcome, &reading) {
-                    Verdict::NotModified if asking.known.is_none() => Verdict::Fail {
-                        fault: None,
-                        why: "HTTP 304, though the request was not conditional".to_owned(),
-                    },
+                    Verdict::NotModified if asking.known.is_none() => {
+                        let why = "HTTP 304, though the request was not conditional".to_owned();
+                        Verdict::Fail { fault: None, why }
+                    }
                     verdict => verdict,
                 }
             }
@@ -176,7 +234,7 @@ impl Fetch {
     }
 
     /// One sending. Stopping gives it a few seconds to end.
-    async fn send(&self, asking: &Asking<'_>, tries: Tries) -> Result<Result<Response, TransportError>, Halt> {
+    async fn attempt(&self, asking: &Asking<'_>, tries: Tries, permit: Permit) -> Result<Attempt, Halt> {
         self.meter.add(Count::Requests, 1);
         if tries.total() > 0 {
             self.meter.add(Count::Retries, 1);
@@ -187,30 +245,35 @@ impl Fetch {
             asking.stop.cancelled().await;
             tokio::time::sleep(LAST_GRACE).await;
         };
+        let client = self.client();
         let answer = tokio::select! {
-            answer = self.client.send(asking.request, asking.known) => answer,
+            answer = client.send(asking.request, asking.known, || permit.answered()) => answer,
             () = out_of_time => return Err(Halt::Stopped),
         };
+        let mut told = Vec::new();
         match &answer {
             Ok(response) => {
                 self.meter.add(Count::Bytes, response.body.len() as u64);
                 tracing::debug!(%request, attempt, status = response.status, bytes = response.body.len(), "answered");
+                let (accounts, endpoint) = (&asking.needs.accounts, asking.needs.endpoint);
+                told = usage::read(&self.usage, &response.headers, accounts, endpoint, self.clock.now());
+                self.quotas.told(&told);
             }
             // Why is told with the decision that follows.
             Err(_) => tracing::debug!(%request, attempt, "no answer"),
         }
-        Ok(answer)
+        Ok(Attempt { answer, told, client })
     }
 
-    async fn permit(&self, asking: &Asking<'_>) -> Result<(), Halt> {
+    async fn permit(&self, asking: &Asking<'_>) -> Result<Permit, Halt> {
         let permit = async {
-            let mut permit = std::pin::pin!(self.quotas.permit(asking.accounts));
+            let mut permit = std::pin::pin!(self.quotas.permit(asking.needs));
             if let Ok(granted) = tokio::time::timeout(SHOWN_AFTER, &mut permit).await {
                 return granted;
             }
             let closed = self.quotas.closed();
-            let until = closed.as_ref().map(|closed| self.moment_of(closed));
-            let _shown = self.meter.wait(closed.map_or_else(|| "quota".to_owned(), |closed| closed.why), until);
+            let until = closed.as_ref().map(|(wait, _)| self.after(*wait));
+            let _shown = self.meter.wait(closed.map_or_else(|| "quota".to_owned(), |(_, why)| why), until);
             permit.await
         };
         let granted = tokio::select! {
@@ -218,7 +281,10 @@ impl Fetch {
             () = asking.stop.cancelled() => return Err(Halt::Stopped),
             granted = permit => granted,
         };
-        granted.map_err(|closed| Halt::ComeBack { until: self.moment_of(&closed), why: closed.why })
+        granted.map_err(|unpermitted| match unpermitted {
+            Unpermitted::TooLong { wait, why } => Halt::ComeBack { until: self.after(wait), why },
+            Unpermitted::Broken(error) => Halt::Broken(error),
+        })
     }
 
     async fn pause(&self, wait: Duration, why: String, stop: &CancellationToken) -> Result<(), Halt> {
@@ -231,20 +297,49 @@ impl Fetch {
     }
 
     fn masked(&self, text: &str) -> String {
-        mask(text, self.client.secrets())
+        mask(text, self.client().secrets())
     }
 
-    fn moment_of(&self, closed: &Closed) -> Instant {
-        self.after(closed.until.saturating_duration_since(tokio::time::Instant::now()))
-    }
-
-    fn after(&self, wait: Duration) -> Instant {
+    pub(super) fn after(&self, wait: Duration) -> Instant {
         let now = self.clock.now();
         TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(Instant::MAX_UTC)
     }
 }
 
-fn reason(verdict: Verdict) -> String {
+/// A refusal with what the headers told besides: whose limit it was, and the longest of the waits.
+fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
+    let Verdict::Throttled { wait, scope, why } = verdict else { return (verdict, Scope::App) };
+    let full = |told: &&Told| {
+        let said = &told.said;
+        said.remaining == Some(0) || said.percent.is_some_and(|percent| percent >= 100.0)
+    };
+    let full: Vec<&Told> = told.iter().filter(full).collect();
+    // The widest of the scopes that are full; the app where nothing tells, because that is the safe guess.
+    let guessed = full.iter().map(|told| told.scope.scope()).min().unwrap_or(Scope::App);
+    let scope = scope.unwrap_or(guessed);
+    let of_scope = full.iter().filter(|told| told.scope.scope() == scope);
+    let told_wait = of_scope.filter_map(|told| told.said.wait).max();
+    (Verdict::Throttled { wait: wait.max(told_wait), scope: Some(scope), why }, scope)
+}
+
+fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> Halt {
+    let unauthorized = matches!(verdict, Verdict::Reauthorise { .. });
+    let unreachable = attempt.answer.as_ref().is_err_and(TransportError::unreachable);
+    let fault = match verdict {
+        Verdict::Fail { fault, .. } => *fault,
+        _ => None,
+    };
+    Halt::Refused(Refusal {
+        why,
+        attempts: tries.total(),
+        status: attempt.answer.as_ref().ok().map(|response| response.status),
+        unauthorized,
+        fatal: unauthorized || unreachable || fault == Some(Fault::Config),
+        fault,
+    })
+}
+
+fn reason(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Retry { why }
         | Verdict::Unreadable { why }
@@ -252,8 +347,8 @@ fn reason(verdict: Verdict) -> String {
         | Verdict::Reauthorise { why }
         | Verdict::Split { why }
         | Verdict::SkipAccount { why }
-        | Verdict::Fail { why, .. } => why,
-        // These two are answers and do not come here.
+        | Verdict::Fail { why, .. } => why.clone(),
+        // These are answers and do not come here.
         Verdict::Ok | Verdict::NotModified | Verdict::Adopt { .. } => String::new(),
     }
 }

@@ -72,15 +72,19 @@ impl Client {
             headers: HeaderMap::new(),
             secrets: Vec::new(),
         };
-        for (name, text) in &api.headers {
+        client.read_secrets(auth)?;
+        Ok(client)
+    }
+
+    fn read_secrets(&mut self, auth: &Auth) -> Result<()> {
+        for (name, text) in self.api.headers.clone() {
             if let HeaderText::Secret(source) = text {
                 let secret = source.resolve()?;
-                client.add_header(name, secret.expose(), source)?;
-                client.hide(secret.expose());
+                self.add_header(&name, secret.expose(), &source)?;
+                self.hide(secret.expose());
             }
         }
-        client.sign(auth)?;
-        Ok(client)
+        self.sign(auth)
     }
 
     fn sign(&mut self, auth: &Auth) -> Result<()> {
@@ -133,6 +137,26 @@ impl Client {
         self.secrets.push(Secret::new(secret));
     }
 
+    /// The same with the secrets as they are now, where any has changed since it was read: whoever rotates a token writes
+    /// it where the pipeline reads it. All connections are kept.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn renewed(&self, auth: &Auth) -> Result<Option<Client>> {
+        let mut fresh = Client {
+            inner: self.inner.clone(),
+            api: self.api.clone(),
+            signing: Signing::Nothing,
+            headers: HeaderMap::new(),
+            secrets: Vec::new(),
+        };
+        fresh.read_secrets(auth)?;
+        let exposed = |client: &Client| -> Vec<String> {
+            client.secrets.iter().map(|secret| secret.expose().to_owned()).collect()
+        };
+        Ok((exposed(self) != exposed(&fresh)).then_some(fresh))
+    }
+
     /// The secrets in every form in which they are sent, for masking what platforms write.
     pub fn secrets(&self) -> &[Secret] {
         &self.secrets
@@ -143,11 +167,17 @@ impl Client {
         mask(text, &self.secrets) != text
     }
 
-    /// Signs and sends `request` once and reads the answer to its end. `known` makes it conditional.
+    /// Signs and sends `request` once and reads the answer to its end. `known` makes it conditional; `answered` is called
+    /// as soon as the answer begins, when the platform has surely counted the request.
     ///
     /// # Errors
     /// [`TransportError`] where no answer was read to its end. Refusals are answers.
-    pub async fn send(&self, request: &Request, known: Option<&CachedResponse>) -> Result<Response, TransportError> {
+    pub async fn send(
+        &self,
+        request: &Request,
+        known: Option<&CachedResponse>,
+        answered: impl FnOnce(),
+    ) -> Result<Response, TransportError> {
         let at = place(&request.url);
         if !named_by(&self.api, &request.url) {
             // The pager has refused such links already; credentials are worth a second look.
@@ -166,6 +196,7 @@ impl Client {
                 return Err(TransportError::new(TransportKind::Silent, format!("{at} sent nothing within {waited}")));
             }
         };
+        answered();
         self.read(answer, &at).await
     }
 

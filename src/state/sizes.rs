@@ -57,6 +57,21 @@ pub struct AccountSizes {
     pub max_campaigns: Option<u32>,
 }
 
+impl Sizes {
+    /// Takes `size` in where it is smaller than what is known.
+    pub fn lower(&mut self, size: &Size) {
+        let (known, most) = match size {
+            Size::Hours { account, most } => (&mut self.accounts.entry(account.clone()).or_default().max_hours, *most),
+            Size::Campaigns { account, most } => {
+                (&mut self.accounts.entry(account.clone()).or_default().max_campaigns, *most)
+            }
+            Size::Accounts { most } => (&mut self.max_accounts, *most),
+        };
+        let most = most.max(1);
+        *known = Some(known.map_or(most, |known| known.min(most)));
+    }
+}
+
 impl State {
     /// The sizes of `pipeline` that were learnt in the week before `now`.
     pub async fn sizes(&self, pipeline: &str, now: Instant) -> Result<Sizes> {

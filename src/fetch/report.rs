@@ -1,0 +1,214 @@
+//! Requests that create something: each is written down with its key before it is first sent, so that every retry and
+//! every later run sends the same key, and what was made is taken up rather than made again.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Fetch;
+use super::parts::Part;
+use super::read::{Cut, Gathered, Reading};
+use super::send::{Answered, Asking, Halt, Refusal, Unread};
+use crate::http::client::Response;
+use crate::page::PageCursor;
+use crate::pipeline::{Endpoint, JsonPath, Poll, Report};
+use crate::request::{Request, body_hash, metrics_request, poll_request, rows_request, with_key};
+use crate::state::Creation;
+use crate::unit::Unit;
+
+/// So many reports are made for a part before its unit fails: platforms let some of them fail.
+const ROUNDS: u32 = 3;
+/// Pages that create something are told apart in the part's number.
+const PAGES_A_PART: u32 = 10_000;
+
+/// How a report ended.
+enum Ended {
+    Done,
+    /// It will never be done.
+    Lost(String),
+}
+
+impl Fetch {
+    /// What the parts create, written down; nothing where reading creates nothing.
+    pub(super) async fn creations_of(&self, unit: &Unit, parts: &[Part]) -> Result<Vec<Creation>, Halt> {
+        let mut creations = Vec::new();
+        if self.pipeline.report.is_some() {
+            for part in parts {
+                creations.push(self.begin(unit, part.number, &self.creating(part)?).await?);
+            }
+        }
+        Ok(creations)
+    }
+
+    /// The request that makes a part's report.
+    fn creating(&self, part: &Part) -> Result<Request, Halt> {
+        let first = PageCursor::first(&self.pipeline.pagination);
+        Ok(metrics_request(&self.pipeline, &part.accounts, part.window, None, &first)?)
+    }
+
+    async fn begin(&self, unit: &Unit, part: u32, request: &Request) -> Result<Creation, Halt> {
+        let lease = self.leased()?;
+        Ok(self.state.begin_creation(lease, unit, part, body_hash(request), self.clock.now()).await?)
+    }
+
+    /// `request` with its key, where sending it twice would do something twice.
+    pub(super) async fn keyed(&self, reading: &Reading<'_>, request: Request, page: usize) -> Result<Request, Halt> {
+        let Some(place) = self.pipeline.request.creates.as_ref().filter(|_| self.pipeline.report.is_none()) else {
+            return Ok(request);
+        };
+        let page = u32::try_from(page).unwrap_or(u32::MAX);
+        let number = reading.part.number.saturating_mul(PAGES_A_PART).saturating_add(page);
+        let creation = self.begin(reading.unit, number, &request).await?;
+        Ok(with_key(request, place, &creation.key))
+    }
+
+    /// Has the part's report made, waits for it and reads its rows.
+    pub(super) async fn read_report(
+        &self,
+        reading: &Reading<'_>,
+        begun: &Creation,
+        sent: &mut u32,
+        gathered: &mut Gathered,
+    ) -> Result<(), Cut> {
+        let Some(report) = &self.pipeline.report else { return Ok(()) };
+        let mut creation = begun.clone();
+        let mut said = String::new();
+        for _ in 0..ROUNDS {
+            let id = match &creation.made {
+                Some(id) => id.clone(),
+                None => self.make(reading, report, &creation, sent).await?,
+            };
+            let ended = match self.wait_for(reading, report, &id, sent).await? {
+                Ended::Done => self.rows_of(reading, &id, sent, gathered).await?,
+                lost => lost,
+            };
+            let Ended::Lost(why) = ended else { return Ok(()) };
+            tracing::warn!(report = id, "the report is made anew: {why}");
+            let (lease, now) = (self.leased().map_err(Halt::from)?, self.clock.now());
+            let given_up = self.state.give_up_creation(lease, &reading.unit.key, creation.part, creation.round, &why, now);
+            given_up.await.map_err(Halt::from)?;
+            said = why;
+            creation = self.begin(reading.unit, reading.part.number, &self.creating(reading.part)?).await?;
+        }
+        Err(Refusal::unusable(format!("{said}: {ROUNDS} reports were made in vain")).into())
+    }
+
+    /// Sends the creating request and remembers what it made.
+    async fn make(
+        &self,
+        reading: &Reading<'_>,
+        report: &Report,
+        creation: &Creation,
+        sent: &mut u32,
+    ) -> Result<String, Cut> {
+        let request = self.creating(reading.part)?;
+        let request = match &self.pipeline.request.creates {
+            Some(place) => with_key(request, place, &creation.key),
+            None => request,
+        };
+        let needs = self.needs(reading, Endpoint::Create);
+        let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+        let answered = self.ask(&asking, sent, |response| text_at(&report.id, response)).await;
+        let id = match answered {
+            Ok(Answered::Read(id, _) | Answered::Adopted(id)) => id,
+            Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
+            Err(Halt::TooMuch { why }) => return Err(Cut::TooMuch { part: reading.part.clone(), campaigns: 0, why }),
+            Err(Halt::Gone { why }) => return Err(Cut::Gone { part: reading.part.clone(), why }),
+            Err(halt) => return Err(halt.into()),
+        };
+        let lease = self.leased().map_err(Halt::from)?;
+        let unit = &reading.unit.key;
+        let adopted =
+            self.state.adopt_creation(lease, unit, creation.part, creation.round, &id, self.clock.now()).await;
+        adopted.map_err(Halt::from)?;
+        Ok(id)
+    }
+
+    /// Asks after the report until it is done or lost.
+    async fn wait_for(
+        &self,
+        reading: &Reading<'_>,
+        report: &Report,
+        id: &str,
+        sent: &mut u32,
+    ) -> Result<Ended, Cut> {
+        let poll = &report.poll;
+        let request = poll_request(&self.pipeline, &reading.part.accounts, id).map_err(Halt::from)?;
+        let needs = self.needs(reading, Endpoint::Poll);
+        let began = tokio::time::Instant::now();
+        let mut wait = poll.every;
+        loop {
+            let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+            let status = match self.ask(&asking, sent, |response| text_at(&poll.status, response)).await {
+                Ok(Answered::Read(status, _)) => status,
+                Ok(Answered::NotModified(_) | Answered::Adopted(_)) => continue,
+                Err(halt) => return is_lost(halt, id).map_err(Cut::from),
+            };
+            if let Some(ended) = ended(poll, &status, id) {
+                return Ok(ended);
+            }
+            if began.elapsed() > poll.patience {
+                let waited = humantime::format_duration(poll.patience);
+                return Ok(Ended::Lost(format!("report {id} is {status} after {waited}")));
+            }
+            self.pause(wait, format!("report {id} is {status}"), reading.stop).await?;
+            wait = next_wait(poll, wait);
+        }
+    }
+
+    async fn rows_of(
+        &self,
+        reading: &Reading<'_>,
+        id: &str,
+        sent: &mut u32,
+        gathered: &mut Gathered,
+    ) -> Result<Ended, Cut> {
+        let make = |page: &PageCursor| rows_request(&self.pipeline, &reading.part.accounts, id, page);
+        let mark = gathered.mark();
+        match self.read_pages(reading, Endpoint::Download, make, sent, gathered).await {
+            Ok(()) => Ok(Ended::Done),
+            Err(Cut::Halted(halt)) => {
+                let lost = is_lost(halt, id)?;
+                // Pages of a report that is gone and pages of its successor do not belong together.
+                gathered.back_to(mark);
+                Ok(lost)
+            }
+            Err(cut) => Err(cut),
+        }
+    }
+}
+
+/// What a status says; nothing while the report is being made.
+fn ended(poll: &Poll, status: &str, id: &str) -> Option<Ended> {
+    let is = |words: &[String]| words.iter().any(|word| word == status);
+    if is(&poll.done) {
+        Some(Ended::Done)
+    } else if is(&poll.failed) {
+        Some(Ended::Lost(format!("report {id} is {status}")))
+    } else {
+        None
+    }
+}
+
+fn next_wait(poll: &Poll, wait: Duration) -> Duration {
+    (wait + wait / 2).min(poll.cap)
+}
+
+/// A report that the platform does not know any more is lost; everything else is as it is.
+fn is_lost(halt: Halt, id: &str) -> Result<Ended, Halt> {
+    match halt {
+        Halt::Refused(Refusal { status: Some(404 | 409 | 410), why, .. }) => Ok(Ended::Lost(format!("report {id}: {why}"))),
+        halt => Err(halt),
+    }
+}
+
+fn text_at(path: &JsonPath, response: &Response) -> Result<String, Unread> {
+    let document: Value = serde_json::from_slice(&response.body)
+        .map_err(|error| Unread::Again(format!("the answer is not JSON: {error}")))?;
+    let text = path.values_in(&document).into_iter().find_map(|value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    });
+    text.ok_or_else(|| Unread::Again(format!("the answer has nothing at `{path}`")))
+}
