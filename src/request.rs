@@ -19,6 +19,11 @@ use crate::time::Window;
 use crate::unit::Account;
 
 mod fill;
+mod key;
+mod report;
+
+pub use key::{body_hash, with_key};
+pub use report::{poll_request, rows_request};
 
 use fill::{Part, Values, parts};
 
@@ -145,7 +150,7 @@ pub fn method_word(method: Method) -> &'static str {
 /// The metrics request for `accounts` x `window`, for a chunk of `campaigns` where the template holds `{campaigns}`.
 ///
 /// Times on an account's clock are those of the first account. A link is asked for as the platform gave it, with the
-/// template's method, headers and body.
+/// template's method, headers and body. Where the request makes a report, `page` says nothing: see [`rows_request`].
 ///
 /// # Errors
 /// An id that cannot stand in a path (`.`, `..`), or a URL that is none.
@@ -161,6 +166,7 @@ pub fn metrics_request(
         accounts,
         campaigns: campaigns.unwrap_or_default(),
         window: Some(window),
+        report: "",
         time: template.time,
         page_size: pipeline.pagination.page_size,
         join: template.join,
@@ -173,7 +179,10 @@ pub fn metrics_request(
         body: values.body(&template.body),
     };
     request.headers = headers(&pipeline.api, &request.body);
-    turn_to(&mut request, page);
+    // Where it makes a report, that report's rows have the pages.
+    if pipeline.report.is_none() {
+        turn_to(&mut request, page);
+    }
     Ok(request)
 }
 
@@ -186,6 +195,7 @@ pub fn listing_request(api: &Api, list: &Listing, account: Option<&Account>, pag
         accounts: account.map(std::slice::from_ref).unwrap_or_default(),
         campaigns: &[],
         window: None,
+        report: "",
         time: TimeText { format: TimeFormat::Date, zone: ZoneRule::Utc, end_inclusive: false },
         page_size: list.pagination.page_size,
         join: Join::Comma,

@@ -8,13 +8,12 @@ use std::collections::HashSet;
 
 use super::problem::{KeyPath, Problems};
 use super::tree::Node;
-use super::{
-    Api, Auth, Fault, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, ResponseAction, ResponseRule, ValueTest,
-    raw,
-};
+use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, raw};
 
 mod columns;
+mod report;
 mod request;
+mod responses;
 mod rules;
 mod source;
 mod template;
@@ -57,9 +56,10 @@ pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: 
     let identity = checker.identity(&file);
     let columns = checker.columns(&file.columns);
     let dimensions = checker.dimensions(&file);
+    let report = checker.report_rules(&file);
     let quotas = checker.quotas(&file.quotas);
     let retry = checker.retry(&file.retry);
-    let responses = checker.responses(&file.responses);
+    let responses = checker.responses(&file);
     let lake = checker.lake(&file.lake);
     Some(Pipeline {
         name: name.to_owned(),
@@ -80,7 +80,7 @@ pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: 
         columns: columns?,
         dimensions: dimensions?,
         window: window?,
-        report: None,
+        report: report?,
         quotas: quotas?,
         usage: Vec::new(),
         retry: retry?,
@@ -198,39 +198,6 @@ impl Checker<'_> {
                 Some(Auth::Basic { username: username?, password: password? })
             }
         }
-    }
-
-    fn responses(&mut self, rules: &[raw::Response]) -> Option<Vec<ResponseRule>> {
-        let mut checked = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let path = KeyPath::root().key("responses").index(index);
-            checked.extend(self.response(&path, rule));
-        }
-        (checked.len() == rules.len()).then_some(checked)
-    }
-
-    fn response(&mut self, path: &KeyPath, rule: &raw::Response) -> Option<ResponseRule> {
-        if rule.status.is_none() && rule.path.is_none() {
-            self.report(path, format!("`{path}` fits every answer: expected `status` or `path`"));
-            return None;
-        }
-        if rule.equals.is_some() && rule.path.is_none() {
-            self.wrong(&path.key("equals"), "needs the place to compare: expected `path` beside it");
-            return None;
-        }
-        let place = match &rule.path {
-            Some(place) => Some(self.place(&path.key("path"), place)?),
-            None => None,
-        };
-        let action = match rule.action {
-            raw::Action::Ok => ResponseAction::Ok,
-            raw::Action::Retry => ResponseAction::Retry,
-            raw::Action::Throttled => ResponseAction::Throttled { scope: None, wait: Vec::new() },
-            raw::Action::Fail => ResponseAction::Fail { fault: Fault::Platform },
-        };
-        let test = rule.equals.clone().map_or(ValueTest::Present, |value| ValueTest::AnyOf(vec![value.0]));
-        let path = place.map(|place| (place, test));
-        Some(ResponseRule { statuses: rule.status.into_iter().collect(), header: None, path, action })
     }
 
     fn lake(&mut self, lake: &raw::Lake) -> Option<LakeLayout> {

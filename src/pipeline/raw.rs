@@ -8,9 +8,13 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod report;
+mod responses;
 mod scalar;
 mod source;
 
+pub(crate) use report::{Poll, Report};
+pub(crate) use responses::{Action, Fault, Response, Wait, WaitUnit};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
     Accounts, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Pick, Records,
@@ -68,6 +72,8 @@ pub(crate) struct PipelineFile {
     /// What one request may ask for, and which hours are asked for again.
     #[serde(default)]
     pub window: Window,
+    /// Metrics by way of a report that the metrics request makes.
+    pub report: Option<Report>,
     /// The platform's limits; every one holds for all requests of the pipeline, retries and lists included.
     #[serde(default)]
     pub quotas: Vec<Quota>,
@@ -267,6 +273,8 @@ pub(crate) enum Scope {
     App,
     /// The requests of one account.
     Account,
+    /// The requests of one kind.
+    Endpoint,
 }
 
 /// How failures that may pass are tried again.
@@ -276,6 +284,8 @@ pub(crate) struct Retry {
     /// Attempts in all, the first included.
     #[schemars(range(min = 1, max = 100))]
     pub attempts: u32,
+    /// The time from a request's first sending after which it is not tried again, waits for quotas not counted.
+    pub total: String,
     /// The first wait's upper bound; doubled each time.
     pub base: String,
     /// No wait of our own is longer.
@@ -286,37 +296,14 @@ pub(crate) struct Retry {
 
 impl Default for Retry {
     fn default() -> Retry {
-        Retry { attempts: 6, base: "500ms".to_owned(), cap: "60s".to_owned(), max_wait: "5m".to_owned() }
+        Retry {
+            attempts: 6,
+            total: "15m".to_owned(),
+            base: "500ms".to_owned(),
+            cap: "60s".to_owned(),
+            max_wait: "5m".to_owned(),
+        }
     }
-}
-
-/// What a particular answer means. `status` or `path` or both say which.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Response {
-    /// Fits this HTTP status only.
-    #[schemars(range(min = 100, max = 599))]
-    pub status: Option<u16>,
-    /// Fits where this place in the body holds `equals`, or anything but null where `equals` is not given.
-    pub path: Option<String>,
-    /// The value at `path`; a number and its text are the same.
-    pub equals: Option<Scalar>,
-    /// What such an answer means.
-    pub action: Action,
-}
-
-/// What an answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Action {
-    /// A page as any other.
-    Ok,
-    /// Try again.
-    Retry,
-    /// Over a limit: wait, then try again.
-    Throttled,
-    /// Give the unit up.
-    Fail,
 }
 
 /// Where the rows go.

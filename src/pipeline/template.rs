@@ -63,11 +63,13 @@ pub enum Placeholder {
     TimeZone,
     /// The page size.
     PageSize,
+    /// The report's id.
+    Report,
 }
 
 impl Placeholder {
     /// All of them with their words.
-    pub const ALL: [(Placeholder, &'static str); 7] = [
+    pub const ALL: [(Placeholder, &'static str); 8] = [
         (Placeholder::Account, "account"),
         (Placeholder::Accounts, "accounts"),
         (Placeholder::Campaigns, "campaigns"),
@@ -75,6 +77,7 @@ impl Placeholder {
         (Placeholder::To, "to"),
         (Placeholder::TimeZone, "time_zone"),
         (Placeholder::PageSize, "page_size"),
+        (Placeholder::Report, "report"),
     ];
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 
+mod answers;
 mod meaning;
 mod random;
 mod schema_file;

@@ -47,6 +47,8 @@ pub(super) struct Values<'a> {
     pub(super) accounts: &'a [Account],
     pub(super) campaigns: &'a [String],
     pub(super) window: Option<Window>,
+    /// The report's id; empty where there is none.
+    pub(super) report: &'a str,
     pub(super) time: TimeText,
     pub(super) page_size: usize,
     pub(super) join: Join,
@@ -160,7 +162,8 @@ impl Values<'_> {
             | Placeholder::From
             | Placeholder::To
             | Placeholder::TimeZone
-            | Placeholder::PageSize => None,
+            | Placeholder::PageSize
+            | Placeholder::Report => None,
         }
     }
 
@@ -172,6 +175,7 @@ impl Values<'_> {
             (Placeholder::Account, _) => account.map(|account| account.id.clone()).unwrap_or_default(),
             (Placeholder::TimeZone, _) => zone.name().to_owned(),
             (Placeholder::PageSize, _) => self.page_size.to_string(),
+            (Placeholder::Report, _) => self.report.to_owned(),
             (Placeholder::From, Some(window)) => begin_text(window, self.time, zone),
             (Placeholder::To, Some(window)) => end_text(window, self.time, zone),
             (Placeholder::From | Placeholder::To, None) | (Placeholder::Accounts | Placeholder::Campaigns, _) => {

@@ -27,6 +27,7 @@ that schema.
 | `{from}`, `{to}` | the window's beginning and end, as `[request.time]` says |
 | `{time_zone}` | the account's time zone, an IANA name |
 | `{page_size}` | the page size |
+| `{report}` | the report's id, in the paths and parameters of `[report.poll]` and `[report.rows]` |
 
 In the tables a key in **bold** must be given.
 "#;
@@ -180,6 +181,9 @@ impl<'a> Page<'a> {
                 "object" => "keys and values".to_owned(),
                 other => other.to_owned(),
             },
+            Some(Value::Array(kinds)) if kinds.iter().all(|kind| kind != "string") => {
+                format!("integer{} or list", bounds(about))
+            }
             Some(Value::Array(kinds)) if kinds.iter().any(|kind| kind == "array") => {
                 "text, integer, bool or list".to_owned()
             }

@@ -34,7 +34,15 @@ impl Checker<'_> {
         let mut taken: Vec<&str> = query.names().map(String::as_str).collect();
         taken.extend(request.form.iter().flatten().map(|(name, _)| name.as_str()));
         taken.extend(request.json.iter().flatten().map(|(name, _)| name.as_str()));
-        self.paging_fits(&KeyPath::root().key("pagination"), &file.pagination, &used, &taken);
+        let creates = self.creates(file, &taken);
+        taken.extend(request.key_param.as_deref());
+        if file.report.is_none() {
+            self.paging_fits(&KeyPath::root().key("pagination"), &file.pagination, &used, &taken);
+        } else if used.contains(&Placeholder::PageSize) {
+            let message =
+                format!("`{path}` makes a report and has no pages: expected {{page_size}} in `report.rows.query`");
+            self.report(&path, message);
+        }
         let time = self.time(&path.key("time"), file);
         if self.problems.count() > before {
             return None;
@@ -55,7 +63,7 @@ impl Checker<'_> {
                 raw::Join::Array => Join::Array,
             },
             time: time?,
-            creates: None,
+            creates: creates?,
         })
     }
 

@@ -129,6 +129,7 @@ impl Checker<'_> {
         let scope = match quota.scope {
             raw::Scope::App => Scope::App,
             raw::Scope::Account => Scope::Account,
+            raw::Scope::Endpoint => Scope::Endpoint,
         };
         let (requests, burst, safety) = (quota.requests, quota.burst, quota.safety);
         Some(Quota {
@@ -149,14 +150,20 @@ impl Checker<'_> {
 
     pub(super) fn retry(&mut self, retry: &raw::Retry) -> Option<Retry> {
         let path = KeyPath::root().key("retry");
+        let total = self.waiting_time(&path.key("total"), &retry.total);
         let base = self.waiting_time(&path.key("base"), &retry.base);
         let cap = self.waiting_time(&path.key("cap"), &retry.cap);
         let max_wait = self.duration(&path.key("max_wait"), &retry.max_wait);
-        let (base, cap) = (base?, cap?);
+        let (total, base, cap) = (total?, base?, cap?);
         if base > cap {
             self.wrong(&path.key("base"), format!("is {}: expected at most `cap`, {}", shown(&retry.base), retry.cap));
             return None;
         }
-        Some(Retry { attempts: retry.attempts, total: Duration::from_secs(15 * 60), base, cap, max_wait: max_wait? })
+        if total < base {
+            let message = format!("is {}: expected at least `base`, {}", shown(&retry.total), retry.base);
+            self.wrong(&path.key("total"), message);
+            return None;
+        }
+        Some(Retry { attempts: retry.attempts, total, base, cap, max_wait: max_wait? })
     }
 }

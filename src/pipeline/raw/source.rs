@@ -100,6 +100,19 @@ pub(crate) struct Request {
     /// How `{from}` and `{to}` are written.
     #[serde(default)]
     pub time: RequestTime,
+    /// Whether sending it twice would do something twice, as making a report; a POST only. It is sent with a key that
+    /// makes repeated creations one.
+    #[serde(default)]
+    pub creates: bool,
+    /// With `creates`: the header with the key; `Idempotency-Key` where neither this, nor `key_param`, nor `no_key` is
+    /// given.
+    pub key_header: Option<String>,
+    /// With `creates`: the parameter with the key, in the body where there is one, else in the query.
+    pub key_param: Option<String>,
+    /// With `creates`: the platform knows no such keys. What was created by a request whose answer was lost is then
+    /// created again.
+    #[serde(default)]
+    pub no_key: bool,
 }
 
 fn get() -> Method {

@@ -182,7 +182,7 @@ fn retries_responses_and_the_lake() {
     assert_snapshot!(problems(&text, &[]), @r#"
     4 problems in `pipelines/acme.toml`
     pipelines/acme.toml:29: `retry.base` is "2m": expected at most `cap`, 60s
-    pipelines/acme.toml:30: `responses.0` fits every answer: expected `status` or `path`
+    pipelines/acme.toml:30: `responses.0` fits every answer: expected `status`, `header` or `path`
     pipelines/acme.toml:33: `responses.1.equals` needs the place to compare: expected `path` beside it
     pipelines/acme.toml:37: `lake.partition_by` does not fit: expected ["date"] or ["date", "hour"]
     "#);

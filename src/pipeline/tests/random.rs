@@ -7,7 +7,7 @@ use super::*;
 const DEMO: &str = include_str!("../../../pipelines/demo.toml");
 
 /// Lines that mean something, so that mutations get past the syntax.
-const LINES: [&str; 16] = [
+const LINES: [&str; 24] = [
     "[auth]",
     "kind = \"offset\"",
     "kind = 5",
@@ -23,6 +23,14 @@ const LINES: [&str; 16] = [
     "path = \"/{x}}\"",
     "json = { a = [1979-05-27T07:32:00Z, { b = [[]] }] }",
     "schedule = \"* * * * *\"",
+    "[[responses]]",
+    "[report.poll]",
+    "status = [200, 99999]",
+    "wait = [{ steps = [\"1s\"], as = \"seconds\" }]",
+    "creates = true",
+    "done = [1, true]",
+    "action = \"adopt\"",
+    "midnight = \"UTC\"",
     "query = { a = [1, true, \"{from}\"], b = [], é = \"ü{\" }",
 ];
 
@@ -71,7 +79,7 @@ proptest! {
 
     #[test]
     fn any_setting_never_panics(
-        key in "(api|auth|accounts|request|pagination|hour|columns|window|quotas|retry|lake|responses)(\\.(0|1|kind|path|from|query|json|per|size|list|headers|a)){0,3}",
+        key in "(api|auth|accounts|request|pagination|hour|columns|window|quotas|retry|lake|responses|report)(\\.(0|1|kind|path|from|query|json|per|size|list|headers|a|status|wait|poll|rows|action|creates)){0,3}",
         value in prop_oneof![any::<String>(), Just("{}".to_owned()), Just("[]".to_owned()), Just("-1".to_owned()),
             Just("{ kind = \"none\" }".to_owned()), Just("[{ a = 1 }]".to_owned()), Just("1e400".to_owned())]
     ) {

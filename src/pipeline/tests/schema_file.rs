@@ -75,7 +75,8 @@ fn the_schema_uses_only_what_is_validated() {
         "type",
         "$defs",
     ];
-    // Of these, "format" says no more than the minimum and maximum that every number has (checked below).
+    // Of these, "format" says no more than the minimum and maximum that every number has (checked below), or that an
+    // integer is one of TOML's.
     const SAYING_NOTHING: [&str; 5] = ["$schema", "title", "description", "default", "format"];
     visit(&json_schema(), &mut |object| {
         for word in object.keys() {
@@ -84,7 +85,7 @@ fn the_schema_uses_only_what_is_validated() {
                 "{word}: {object:?}"
             );
         }
-        if object.contains_key("format") {
+        if object.get("format").is_some_and(|format| format != "int64") {
             assert!(object.contains_key("minimum") && object.contains_key("maximum"), "{object:?}");
         }
     });

@@ -1,0 +1,69 @@
+//! The part of the file that says how reports are made, asked after and read.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Values;
+
+/// Metrics by way of a report: the metrics request makes it (`request.creates = true`), it is asked after until it is
+/// done, and then its rows are read, paged as `[pagination]` says.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Report {
+    /// Where its id is in the answer to its making.
+    pub id: String,
+    /// How it is asked after.
+    pub poll: Poll,
+    /// Where its rows are.
+    pub rows: ReportRows,
+}
+
+/// How a report is asked after.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Poll {
+    /// Appended to the base URL; may hold `{report}`, the report's id, and `{account}`.
+    pub path: String,
+    /// Query parameters; their values may hold `{report}` and `{account}`.
+    #[serde(default)]
+    pub query: IndexMap<String, Values>,
+    /// Where its status is in an answer.
+    pub status: String,
+    /// The status that means it can be read, or a list of them.
+    pub done: Values,
+    /// The status that means it never can, or a list of them: another is made.
+    pub failed: Option<Values>,
+    /// The first wait between two questions; the next ones are longer by half.
+    #[serde(default = "two_seconds")]
+    pub every: String,
+    /// The longest wait between two questions.
+    #[serde(default = "half_a_minute")]
+    pub cap: String,
+    /// After so long it is given up and another is made.
+    #[serde(default = "one_hour")]
+    pub patience: String,
+}
+
+fn two_seconds() -> String {
+    "2s".to_owned()
+}
+
+fn half_a_minute() -> String {
+    "30s".to_owned()
+}
+
+fn one_hour() -> String {
+    "1h".to_owned()
+}
+
+/// Where a report's rows are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReportRows {
+    /// Appended to the base URL; may hold `{report}`, the report's id, and `{account}`.
+    pub path: String,
+    /// Query parameters; their values may hold `{report}`, `{account}` and `{page_size}`.
+    #[serde(default)]
+    pub query: IndexMap<String, Values>,
+}
