@@ -149,7 +149,8 @@ impl fmt::Display for UnitFailure {
             UnitFailure::Failed { reason, attempts, .. } => write!(f, "{reason} (after {attempts} attempts)"),
             UnitFailure::ComeBack { until, reason } => write!(f, "{reason}: come back at {}", short(*until)),
             UnitFailure::Gone(all) => {
-                let said: Vec<String> = all.iter().map(|gone| format!("account {}: {}", gone.account, gone.why)).collect();
+                let said: Vec<String> =
+                    all.iter().map(|gone| format!("account {}: {}", gone.account, gone.why)).collect();
                 f.write_str(&said.join("; "))
             }
             UnitFailure::Stopped => f.write_str("stopped"),

@@ -8,6 +8,7 @@
 //! A unit that fails leaves nothing visible and holds nobody back. The lease's fencing token goes into every write of
 //! the state, so a run that lost its lease can record nothing.
 
+mod dispatch;
 mod publish;
 mod report;
 mod work;
@@ -33,10 +34,16 @@ use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day};
 use crate::unit::Account;
 
-pub use report::{RunReport, UnitEnd};
+pub use report::{RunReport, Skipped, UnitEnd};
+use work::Worked;
 
 /// How many days of a backfill are planned at once: the memory of its units against the requests that a cut costs.
 const BACKFILL_STRETCH_DAYS: i64 = 31;
+
+/// An account that the platform no longer gives is tried again after so long.
+const SKIPPED_HOURS: i64 = 24;
+/// Units that were begun longer ago are not taken up: platforms keep reports for about so long.
+const TAKEN_UP_HOURS: i64 = 24;
 
 /// What a run works with.
 #[derive(Debug, Clone)]
@@ -74,7 +81,7 @@ pub struct Progress {
     /// Partitions published.
     pub published: AtomicU64,
     /// The limits that the run keeps, once it has them: how much of them is in use.
-    pub quotas: OnceLock<Arc<Quotas>>,
+    pub quotas: OnceLock<Quotas>,
 }
 
 /// Everything one run holds while it lasts.
@@ -108,7 +115,12 @@ pub async fn run(
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
     let mut report = RunReport::new(&pipeline.name, order.ask);
     let run = Run { environment, pipeline, dataset, lease: Arc::new(lease), fetch: Arc::new(fetch), progress, stop };
-    let result = pass(&run, order, &mut report).await;
+    let passed = match run.fetch.open(run.lease.clone()).await {
+        Ok(()) => pass(&run, order, &mut report).await,
+        Err(error) => Err(error),
+    };
+    let result = passed.and(run.fetch.close().await);
+    report.quotas = run.fetch.quotas().uses();
     report.take_counts(&meter.read(), began.elapsed());
     let summary = report.summary(result.as_ref().err());
     let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;
@@ -154,20 +166,16 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
             return Ok(());
         }
     };
-    let known = run.know(accounts, order).await?;
+    let known = run.know(accounts, order, report).await?;
     report.accounts = known.len();
+    run.take_up(&known, report).await?;
     let stretches = stretches(order.ask);
     for ask in &stretches {
         report.add_plan(&run.plan(&known, *ask).await?);
     }
     run.progress.planned.store(report.planned, Ordering::Relaxed);
     for ask in stretches {
-        if report.ends_early() || run.stop.is_cancelled() {
-            break;
-        }
-        // Planned again, not kept: a long backfill's units would fill the memory.
-        let planned = run.plan(&known, ask).await?;
-        run.work(planned.units, report).await?;
+        run.stretch(&known, ask, report).await?;
     }
     // A signal after the last unit stopped nothing.
     report.stopped = run.stop.is_cancelled() && report.units_left() > 0;
@@ -189,8 +197,51 @@ pub fn stretches(ask: Ask) -> Vec<Ask> {
 }
 
 impl Run<'_> {
-    /// Remembers the listed accounts and gives those that the order is about.
-    async fn know(&self, listed: Vec<Account>, order: &Order) -> Result<Vec<KnownAccount>> {
+    /// Works on one stretch. A backfill holds the lease for long, so whenever the schedule would have asked for what is
+    /// due it does that first: the hourly lane goes before it.
+    async fn stretch(&self, known: &[KnownAccount], ask: Ask, report: &mut RunReport) -> Result<()> {
+        loop {
+            if report.ends_early() || self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let until = match ask {
+                Ask::Due => None,
+                Ask::Backfill { .. } => self.next_tick(),
+            };
+            // Planned again, not kept: a long backfill's units would fill the memory.
+            let planned = self.plan(known, ask).await?;
+            let Worked::TimeIsUp = self.work(planned.units, until, report).await? else { return Ok(()) };
+            tracing::info!(pipeline = self.pipeline.name, "what is due goes before the backfill");
+            let due = self.plan(known, Ask::Due).await?;
+            report.add_plan(&due);
+            self.progress.planned.store(report.planned, Ordering::Relaxed);
+            self.work(due.units, None, report).await?;
+        }
+    }
+
+    /// When the schedule asks for what is due the next time.
+    fn next_tick(&self) -> Option<Instant> {
+        let cron: croner::Cron = self.pipeline.schedule.parse().ok()?;
+        cron.find_next_occurrence(&self.environment.clock.now(), false).ok()
+    }
+
+    /// Takes up the units that an earlier run had begun to create something for: that is paid for already.
+    async fn take_up(&self, known: &[KnownAccount], report: &mut RunReport) -> Result<()> {
+        let since = self.environment.clock.now() - Duration::hours(TAKEN_UP_HOURS);
+        let mut begun = self.environment.state.open_units(&self.pipeline.name, since).await?;
+        begun.retain(|unit| {
+            unit.accounts.iter().all(|account| known.iter().any(|known| known.account.id == account.id))
+        });
+        if begun.is_empty() {
+            return Ok(());
+        }
+        report.planned += begun.len() as u64;
+        self.work(begun, None, report).await.map(|_| ())
+    }
+
+    /// Remembers the listed accounts and gives those that the order is about, without those that were lately found to
+    /// be gone.
+    async fn know(&self, listed: Vec<Account>, order: &Order, report: &mut RunReport) -> Result<Vec<KnownAccount>> {
         let now = self.environment.clock.now();
         let start = first_hour(self.pipeline.window.history, now);
         self.environment.state.upsert_accounts(&self.pipeline.name, &listed, start, now).await?;
@@ -202,7 +253,22 @@ impl Run<'_> {
         }
         let wanted =
             |id: &str| listed.contains(id) && (order.accounts.is_empty() || order.accounts.iter().any(|a| a == id));
-        Ok(known.into_iter().filter(|known| wanted(&known.account.id)).collect())
+        let mut known: Vec<KnownAccount> = known.into_iter().filter(|known| wanted(&known.account.id)).collect();
+        for skip in self.environment.state.skipped(&self.pipeline.name).await? {
+            let named = order.accounts.contains(&skip.account_id);
+            let lately = skip.last_tried + Duration::hours(SKIPPED_HOURS) > now;
+            if !known.iter().any(|known| known.account.id == skip.account_id) {
+                continue;
+            }
+            if named || !lately {
+                // Tried again; if it is still gone, that is written down anew.
+                self.environment.state.unskip(&self.lease, &skip.account_id).await?;
+            } else {
+                known.retain(|known| known.account.id != skip.account_id);
+                report.skip(skip.account_id, skip.reason);
+            }
+        }
+        Ok(known)
     }
 
     async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {

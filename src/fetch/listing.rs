@@ -10,11 +10,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{CampaignCell, Fetch};
+use crate::allowance::Needs;
 use crate::decode::PageFacts;
 use crate::error::{Error, Result};
 use crate::http::cache;
 use crate::http::client::Response;
-use crate::allowance::Needs;
 use crate::page::{Next, Pager};
 use crate::pipeline::{Accounts, CampaignList, Endpoint, JsonPath, Listing, PaginationKind};
 use crate::request::{Request, listing_request};

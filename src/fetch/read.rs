@@ -233,8 +233,7 @@ impl Fetch {
         gathered: &mut Gathered,
     ) -> Result<(), Cut> {
         let part = reading.part;
-        let make =
-            |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, part.window, campaigns, page);
+        let make = |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, part.window, campaigns, page);
         let read = self.read_pages(reading, Endpoint::Metrics, make, sent, gathered).await;
         read.map_err(|cut| match cut {
             Cut::Halted(Halt::TooMuch { why }) => {

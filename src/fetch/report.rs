@@ -85,7 +85,8 @@ impl Fetch {
             let Ended::Lost(why) = ended else { return Ok(()) };
             tracing::warn!(report = id, "the report is made anew: {why}");
             let (lease, now) = (self.leased().map_err(Halt::from)?, self.clock.now());
-            let given_up = self.state.give_up_creation(lease, &reading.unit.key, creation.part, creation.round, &why, now);
+            let given_up =
+                self.state.give_up_creation(lease, &reading.unit.key, creation.part, creation.round, &why, now);
             given_up.await.map_err(Halt::from)?;
             said = why;
             creation = self.begin(reading.unit, reading.part.number, &self.creating(reading.part)?).await?;
@@ -125,13 +126,7 @@ impl Fetch {
     }
 
     /// Asks after the report until it is done or lost.
-    async fn wait_for(
-        &self,
-        reading: &Reading<'_>,
-        report: &Report,
-        id: &str,
-        sent: &mut u32,
-    ) -> Result<Ended, Cut> {
+    async fn wait_for(&self, reading: &Reading<'_>, report: &Report, id: &str, sent: &mut u32) -> Result<Ended, Cut> {
         let poll = &report.poll;
         let request = poll_request(&self.pipeline, &reading.part.accounts, id).map_err(Halt::from)?;
         let needs = self.needs(reading, Endpoint::Poll);
@@ -197,7 +192,9 @@ fn next_wait(poll: &Poll, wait: Duration) -> Duration {
 /// A report that the platform does not know any more is lost; everything else is as it is.
 fn is_lost(halt: Halt, id: &str) -> Result<Ended, Halt> {
     match halt {
-        Halt::Refused(Refusal { status: Some(404 | 409 | 410), why, .. }) => Ok(Ended::Lost(format!("report {id}: {why}"))),
+        Halt::Refused(Refusal { status: Some(404 | 409 | 410), why, .. }) => {
+            Ok(Ended::Lost(format!("report {id}: {why}")))
+        }
         halt => Err(halt),
     }
 }

@@ -287,7 +287,7 @@ impl Fetch {
         })
     }
 
-    async fn pause(&self, wait: Duration, why: String, stop: &CancellationToken) -> Result<(), Halt> {
+    pub(super) async fn pause(&self, wait: Duration, why: String, stop: &CancellationToken) -> Result<(), Halt> {
         let _shown = self.meter.wait(why, Some(self.after(wait)));
         tokio::select! {
             biased;
@@ -300,7 +300,8 @@ impl Fetch {
         mask(text, self.client().secrets())
     }
 
-    pub(super) fn after(&self, wait: Duration) -> Instant {
+    /// The moment in `wait` from now.
+    pub(crate) fn after(&self, wait: Duration) -> Instant {
         let now = self.clock.now();
         TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(Instant::MAX_UTC)
     }

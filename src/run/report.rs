@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::lake::Published;
 use crate::plan::{Ask, Plan};
+use crate::quota::Use;
 use crate::state::RunSummary;
 use crate::telemetry::Reading;
 use crate::time::Instant;
@@ -21,6 +22,15 @@ pub struct UnitEnd {
     pub reason: String,
     /// Requests made for it.
     pub attempts: u32,
+}
+
+/// An account that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its id.
+    pub account: String,
+    /// What the platform said.
+    pub reason: String,
 }
 
 /// What a run did.
@@ -40,6 +50,8 @@ pub struct RunReport {
     pub leftovers: u64,
     /// Requests that were spared by them.
     pub spared: u64,
+    /// Units of which nothing could be asked for, because their accounts are left out.
+    pub left_out: u64,
     /// Units that failed.
     pub failed: u64,
     /// The first of them.
@@ -72,6 +84,12 @@ pub struct RunReport {
     pub rows: u64,
     /// When the platform lets us come back, and why we wait.
     pub resume: Option<(Instant, String)>,
+    /// Accounts that the platform no longer gives: left out.
+    pub skipped: Vec<Skipped>,
+    /// Where the limits stood when it ended.
+    pub quotas: Vec<Use>,
+    /// Everything left waits for the platform.
+    pub waits: bool,
     /// Somebody stopped the run.
     pub stopped: bool,
     /// A failure that stops everything, as a refused token.
@@ -90,6 +108,7 @@ impl RunReport {
             published: 0,
             leftovers: 0,
             spared: 0,
+            left_out: 0,
             failed: 0,
             failures: Vec::new(),
             partitions: 0,
@@ -106,6 +125,9 @@ impl RunReport {
             throttled: 0,
             rows: 0,
             resume: None,
+            skipped: Vec::new(),
+            quotas: Vec::new(),
+            waits: false,
             stopped: false,
             fatal: None,
             elapsed: Duration::ZERO,
@@ -129,12 +151,12 @@ impl RunReport {
 
     /// Whether there is no sense in going on: the platform said wait, or refused for good.
     pub(super) fn ends_early(&self) -> bool {
-        self.resume.is_some() || self.fatal.is_some() || self.stopped
+        self.waits || self.fatal.is_some() || self.stopped
     }
 
     /// Planned units that neither failed nor are published. Those that an earlier run staged were not planned.
     pub(super) fn units_left(&self) -> u64 {
-        self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + self.failed)
+        self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + self.failed + self.left_out)
     }
 
     pub(super) fn add_plan(&mut self, plan: &Plan) {
@@ -166,10 +188,16 @@ impl RunReport {
         }
     }
 
-    /// The latest of the moments that units were told to come back at.
+    /// The earliest of the moments that units were told to come back at.
     pub(super) fn come_back(&mut self, until: Instant, reason: String) {
-        if self.resume.as_ref().is_none_or(|(known, _)| *known < until) {
+        if self.resume.as_ref().is_none_or(|(known, _)| until < *known) {
             self.resume = Some((until, reason));
+        }
+    }
+
+    pub(super) fn skip(&mut self, account: String, reason: String) {
+        if self.skipped.iter().all(|skipped| skipped.account != account) {
+            self.skipped.push(Skipped { account, reason });
         }
     }
 

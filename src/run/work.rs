@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,13 +14,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
-use crate::fetch::{Fetch, Slice, UnitFailure};
+use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
 use crate::plan::grid_zone;
 use crate::state::{FailedUnit, Lease, StagedUnit, State};
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 use crate::unit::Unit;
 
+use super::dispatch::{Dispatch, Turn};
 use super::publish::{Publisher, Through};
 use super::{Run, RunReport};
 
@@ -31,7 +32,10 @@ const PUBLISH_AFTER_STOP: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 enum Ended {
     Staged {
+        /// As it was planned: with the accounts that turned out to be gone.
+        planned: Unit,
         staged: StagedUnit,
+        gone: Vec<Gone>,
         outside: u64,
         unknown_fields: BTreeSet<String>,
     },
@@ -46,11 +50,24 @@ enum Ended {
         until: Instant,
         reason: String,
     },
+    Gone {
+        unit: Unit,
+        gone: Vec<Gone>,
+    },
     Stopped {
         unit: Unit,
     },
     /// The lake or the state cannot be written: no unit after this one can be either.
     Broken(Error),
+}
+
+/// How working on units ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worked {
+    /// Every unit was taken.
+    All,
+    /// Some were left when their time was up.
+    TimeIsUp,
 }
 
 impl Run<'_> {
@@ -93,8 +110,13 @@ impl Run<'_> {
         Ok(intact)
     }
 
-    /// Fetches, stages and publishes `units`.
-    pub(super) async fn work(&self, units: Vec<Unit>, report: &mut RunReport) -> Result<()> {
+    /// Fetches, stages and publishes `units`; takes none any more after `until`.
+    pub(super) async fn work(
+        &self,
+        units: Vec<Unit>,
+        until: Option<Instant>,
+        report: &mut RunReport,
+    ) -> Result<Worked> {
         let mut publisher = Publisher::default();
         for unit in &units {
             publisher.expect(&self.dataset.partitions(&unit.accounts, unit.window));
@@ -102,7 +124,8 @@ impl Run<'_> {
         // Workers stop taking units when the run is stopped from outside and when one unit's end concerns them all.
         let halt = self.stop.child_token();
         let (sender, mut receiver) = mpsc::channel(self.environment.workers.max(1));
-        let mut workers = self.spawn_workers(Arc::new(units), &halt, &sender);
+        let dispatch = Arc::new(Dispatch::new(&self.pipeline, self.fetch.quotas(), units, until));
+        let mut workers = self.spawn_workers(&dispatch, &halt, &sender);
         drop(sender);
         let mut broken = None;
         while let Some(ended) = receiver.recv().await {
@@ -121,21 +144,22 @@ impl Run<'_> {
         if let Some(error) = broken {
             return Err(error);
         }
-        self.publish_rest(&mut publisher, report).await
+        self.publish_rest(&mut publisher, report).await?;
+        let left = dispatch.len() > 0 && !report.ends_early();
+        Ok(if left { Worked::TimeIsUp } else { Worked::All })
     }
 
     fn spawn_workers(
         &self,
-        units: Arc<Vec<Unit>>,
+        dispatch: &Arc<Dispatch>,
         halt: &CancellationToken,
         sender: &mpsc::Sender<Ended>,
     ) -> JoinSet<()> {
-        let next = Arc::new(AtomicUsize::new(0));
         let mut workers = JoinSet::new();
-        for _ in 0..self.environment.workers.clamp(1, units.len().max(1)) {
+        for _ in 0..self.environment.workers.clamp(1, dispatch.len().max(1)) {
             let worker = Worker {
-                units: units.clone(),
-                next: next.clone(),
+                dispatch: dispatch.clone(),
+                clock: self.environment.clock,
                 fetch: self.fetch.clone(),
                 dataset: self.dataset.clone(),
                 state: self.environment.state.clone(),
@@ -157,10 +181,11 @@ impl Run<'_> {
     ) -> Result<()> {
         self.progress.ended.fetch_add(1, Ordering::Relaxed);
         match ended {
-            Ended::Staged { staged, outside, unknown_fields } => {
+            Ended::Staged { planned, staged, gone, outside, unknown_fields } => {
+                self.leave_out(gone, report).await?;
                 report.outside += outside;
                 report.add_unknown_fields(&unknown_fields);
-                let expected = self.dataset.partitions(&staged.unit.accounts, staged.unit.window);
+                let expected = self.dataset.partitions(&planned.accounts, planned.window);
                 let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
                 publisher.staged(staged, &expected, &touched, self.pipeline.missing);
             }
@@ -174,9 +199,19 @@ impl Run<'_> {
                 self.fail(unit, reason, attempts, report).await?;
             }
             Ended::ComeBack { unit, until, reason } => {
-                halt.cancel();
+                // Where the whole app has to wait, nobody needs to ask any more; else the others go on.
+                let waits = self.fetch.quotas().closed().is_some_and(|(wait, _)| wait > self.pipeline.retry.max_wait);
+                if waits {
+                    halt.cancel();
+                    report.waits = true;
+                }
                 self.give_up(publisher, &unit);
                 report.come_back(until, reason);
+            }
+            Ended::Gone { unit, gone } => {
+                self.give_up(publisher, &unit);
+                report.left_out += 1;
+                self.leave_out(gone, report).await?;
             }
             Ended::Stopped { unit } => self.give_up(publisher, &unit),
             Ended::Broken(error) => return Err(error),
@@ -185,6 +220,19 @@ impl Run<'_> {
         self.record(through, report).await?;
         let ready = publisher.ready();
         self.publish(publisher, ready, report).await
+    }
+
+    /// Remembers the accounts that the platform no longer gives.
+    async fn leave_out(&self, all: Vec<Gone>, report: &mut RunReport) -> Result<()> {
+        let now = self.environment.clock.now();
+        for gone in all {
+            if report.skipped.iter().any(|skipped| skipped.account == gone.account) {
+                continue;
+            }
+            self.environment.state.skip_account(&self.lease, &gone.account, &gone.why, now).await?;
+            report.skip(gone.account, gone.why);
+        }
+        Ok(())
     }
 
     fn give_up(&self, publisher: &mut Publisher, unit: &Unit) {
@@ -261,8 +309,8 @@ impl Run<'_> {
 
 /// One of the run's workers.
 struct Worker {
-    units: Arc<Vec<Unit>>,
-    next: Arc<AtomicUsize>,
+    dispatch: Arc<Dispatch>,
+    clock: Clock,
     fetch: Arc<Fetch>,
     dataset: Dataset,
     state: State,
@@ -274,15 +322,13 @@ struct Worker {
 impl Worker {
     async fn run(self) {
         while !self.halt.is_cancelled() {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(unit) = self.units.get(index) else { return };
-            let ended = match self.fetch.unit(unit, &self.halt).await {
-                Ok(slice) => self.stage(slice).await.unwrap_or_else(Ended::Broken),
-                Err(UnitFailure::Failed { reason, attempts, fatal }) => {
-                    Ended::Failed { unit: unit.clone(), reason, attempts, fatal }
+            let ended = match self.dispatch.next(self.clock.now()) {
+                Turn::Take(unit) => self.unit(unit).await,
+                Turn::PutBack(unit, wait) => {
+                    let reason = format!("{unit} has to wait for its quota");
+                    Ended::ComeBack { unit, until: self.fetch.after(wait), reason }
                 }
-                Err(UnitFailure::ComeBack { until, reason }) => Ended::ComeBack { unit: unit.clone(), until, reason },
-                Err(UnitFailure::Stopped) => Ended::Stopped { unit: unit.clone() },
+                Turn::TimeIsUp | Turn::Done => return,
             };
             if self.sender.send(ended).await.is_err() {
                 return;
@@ -290,8 +336,18 @@ impl Worker {
         }
     }
 
+    async fn unit(&self, unit: Unit) -> Ended {
+        match self.fetch.unit(&unit, &self.halt).await {
+            Ok(slice) => self.stage(unit, slice).await.unwrap_or_else(Ended::Broken),
+            Err(UnitFailure::Failed { reason, attempts, fatal }) => Ended::Failed { unit, reason, attempts, fatal },
+            Err(UnitFailure::ComeBack { until, reason }) => Ended::ComeBack { unit, until, reason },
+            Err(UnitFailure::Gone(gone)) => Ended::Gone { unit, gone },
+            Err(UnitFailure::Stopped) => Ended::Stopped { unit },
+        }
+    }
+
     /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again.
-    async fn stage(&self, slice: Slice) -> Result<Ended> {
+    async fn stage(&self, planned: Unit, slice: Slice) -> Result<Ended> {
         let file = self.dataset.stage(&slice.unit.key, slice.rows).await?;
         let staged = StagedUnit {
             unit: slice.unit,
@@ -302,6 +358,12 @@ impl Worker {
         };
         self.state.record_staged(&self.lease, &staged).await?;
         tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");
-        Ok(Ended::Staged { staged, outside: slice.outside, unknown_fields: slice.unknown_fields })
+        Ok(Ended::Staged {
+            planned,
+            staged,
+            gone: slice.gone,
+            outside: slice.outside,
+            unknown_fields: slice.unknown_fields,
+        })
     }
 }
