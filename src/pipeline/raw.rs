@@ -59,7 +59,8 @@ pub(crate) struct PipelineFile {
     pub campaigns: Option<Campaigns>,
     /// The metrics request.
     pub request: Request,
-    /// How the metrics request's pages follow each other; one page only where it is not given.
+    /// How the metrics request's pages follow each other, or those of its report's rows; one page only where it is not
+    /// given.
     #[serde(default)]
     pub pagination: Pagination,
     /// Where the rows are in a response.
@@ -72,7 +73,7 @@ pub(crate) struct PipelineFile {
     /// What one request may ask for, and which hours are asked for again.
     #[serde(default)]
     pub window: Window,
-    /// Metrics by way of a report that the metrics request makes.
+    /// Metrics by way of a report.
     pub report: Option<Report>,
     /// The platform's limits; every one holds for all requests of the pipeline, retries and lists included.
     #[serde(default)]
@@ -80,7 +81,8 @@ pub(crate) struct PipelineFile {
     /// How failures that may pass are tried again.
     #[serde(default)]
     pub retry: Retry,
-    /// What particular answers mean; the first rule that fits decides, before the general rules for a status.
+    /// What particular answers mean; the first rule that fits decides, before the general rules for a status. `status`,
+    /// `header` or `path`, or several of them, say which answers; all that is said must fit.
     #[serde(default)]
     pub responses: Vec<Response>,
     /// Where the rows go.

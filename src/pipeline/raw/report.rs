@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Values;
 
-/// Metrics by way of a report: the metrics request makes it (`request.creates = true`), it is asked after until it is
+/// Metrics by way of a report. The metrics request makes it (`request.creates = true`), it is asked after until it is
 /// done, and then its rows are read, paged as `[pagination]` says.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

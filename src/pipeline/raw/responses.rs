@@ -37,7 +37,8 @@ pub(crate) struct Response {
     pub action: Action,
     /// With `throttled`: whose limit it is; the app's where it is not given.
     pub scope: Option<Scope>,
-    /// With `throttled`: where the wait is, the first that is there counts; `Retry-After` and its like where none is.
+    /// With `throttled`: where the wait is, each in one of `header`, `path`, `steps` and `midnight`; the first that is
+    /// there counts, and `Retry-After` and its like where none is.
     #[serde(default)]
     pub wait: Vec<Wait>,
     /// With `adopt`: where the id of what is there already is.
