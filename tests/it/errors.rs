@@ -200,20 +200,20 @@ fn the_settings_file() {
     write(&sandbox, "hourmark.toml", "lake = \"data/lake\"\nworker = 4\n");
     assert_shown!(sandbox.run(&["status"]), @r#"
     exit 2
-    error: the settings file `hourmark.toml` is wrong in line 2: unknown field `worker`, expected one of `lake`, `state`, `pipelines`, `workers`
-      hint: it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)
+    error: the settings file `hourmark.toml` is wrong in line 2: unknown field `worker`, expected one of `lake`, `state`, `pipelines`, `workers`, `quotas`
+      hint: it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`
     "#);
     write(&sandbox, "hourmark.toml", "workers = \"four\"\n");
     assert_shown!(sandbox.run(&["status"]), @r#"
     exit 2
     error: the settings file `hourmark.toml` is wrong in line 1: invalid type: string "four", expected a whole number
-      hint: it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)
+      hint: it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`
     "#);
     write(&sandbox, "hourmark.toml", "workers = \n");
     assert_shown!(sandbox.run(&["status"]), @r#"
     exit 2
     error: the settings file `hourmark.toml` is wrong in line 1: string values must be quoted, expected literal string
-      hint: it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)
+      hint: it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`
     "#);
     write(&sandbox, "hourmark.toml", "");
     assert_shown!(sandbox.run(&["status", "--config", "other.toml"]), @r#"

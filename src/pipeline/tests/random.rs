@@ -27,7 +27,7 @@ const LINES: [&str; 16] = [
 ];
 
 fn never_internal(text: &str, settings: &[Override]) -> Result<(), TestCaseError> {
-    if let Err(error) = parse("demo.toml", text, settings) {
+    if let Err(error) = parse("demo.toml", text, settings, &SharedQuotas::default()) {
         prop_assert_eq!(error.kind(), ErrorKind::BadInput, "{}", error.report());
     }
     Ok(())
