@@ -21,6 +21,7 @@ mod rules;
 mod source;
 mod template;
 mod text;
+mod usage;
 
 pub(super) use quotas::shared_quotas;
 

@@ -70,7 +70,7 @@ pub(crate) struct PipelineFile {
     /// What one request may ask for, and which hours are asked for again.
     #[serde(default)]
     pub window: Window,
-    /// The platform's limits; every one holds for all requests of the pipeline, retries and lists included.
+    /// The platform's limits; each holds for all requests that it counts, retries and lists included.
     #[serde(default)]
     pub quotas: Vec<Quota>,
     /// Where answers tell how much of the limits is used. The usual headers are read without it where there are no

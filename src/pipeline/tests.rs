@@ -9,6 +9,7 @@ mod random;
 mod schema_file;
 mod shape;
 mod shipped;
+mod usage;
 
 /// A pipeline with nothing in it but what must be there.
 const SMALL: &str = r#"platform = "acme"

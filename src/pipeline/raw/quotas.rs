@@ -12,7 +12,7 @@ pub(crate) struct SharedFile {
     pub quotas: IndexMap<String, Quota>,
 }
 
-/// One of the platform's limits: so many requests in any `per`, with `name`, `requests` and `per`; or `shared`, one that
+/// Either `name`, `requests` and `per`: so many requests in any such period. Or `shared`: a limit of `hourmark.toml` that
 /// several pipelines draw from.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Quotas, shared ones among them, and where answers tell of their use.
+//! Quotas, shared ones among them.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn shared() -> SharedQuotas {
 }
 
 /// [`SMALL`] with `more`, drawing from [`SHARED`].
-fn read(more: &str) -> Result<Pipeline, String> {
+pub(super) fn read(more: &str) -> Result<Pipeline, String> {
     parse("pipelines/acme.toml", &format!("{SMALL}\n{more}"), &[], &shared()).map_err(|error| error.report())
 }
 
@@ -34,16 +34,9 @@ fn quotas(more: &str) -> Vec<Quota> {
     read(more).unwrap_or_else(|error| panic!("{error}")).quotas
 }
 
-fn usage(more: &str) -> Vec<UsageRule> {
-    read(more).unwrap_or_else(|error| panic!("{error}")).usage
-}
-
-fn wrong(more: &str) -> String {
+/// What is said about [`SMALL`] with `more`, which must be wrong.
+pub(super) fn wrong(more: &str) -> String {
     read(more).expect_err("the file is wrong")
-}
-
-fn place(text: &str) -> JsonPath {
-    JsonPath::parse(text).expect("a place")
 }
 
 #[test]
@@ -186,7 +179,20 @@ per = "1s"
 safety = 0.01
 endpoints = ["poll"]
 weights = { create = 6 }
-"#), @"");
+"#), @r#"
+    11 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:28: missing key `quotas.0.name`: expected a text in quotes, or `shared` instead of `name`, `requests` and `per`
+    pipelines/acme.toml:28: missing key `quotas.0.requests`: expected an integer
+    pipelines/acme.toml:28: missing key `quotas.0.per`: expected a text in quotes
+    pipelines/acme.toml:30: `quotas.1.name` is "My Quota": expected lower-case letters, digits and underscores, a letter first, 63 at most
+    pipelines/acme.toml:32: `quotas.1.per` is "7h": expected a part of a day such as 1s, 15m or 6h, because `window` is "fixed"
+    pipelines/acme.toml:34: `quotas.1.zone` is "Asia/Kalkutta": expected an IANA time zone such as Europe/Berlin (did you mean "Asia/Calcutta"?)
+    pipelines/acme.toml:38: `quotas.2.per` is "500ms": expected 1s to 1d
+    pipelines/acme.toml:39: `quotas.2.zone` has a meaning only with `window = "fixed"`
+    pipelines/acme.toml:40: `quotas.2.endpoints` is empty, so that nothing counts: expected kinds of requests, or no such key for all
+    pipelines/acme.toml:46: `quotas.3.weights.create` is 6: expected at most 5, `requests` times `safety`, or no such request can go
+    pipelines/acme.toml:52: `quotas.4.endpoints.2` is "poll" a second time: expected each kind once
+    "#);
     assert_snapshot!(wrong(r#"[[quotas]]
 name = "a"
 requests = 1
@@ -197,7 +203,16 @@ window = "rolling"
 adapt = "yes"
 scope = "acount"
 share = "x"
-"#), @"");
+"#), @r#"
+    7 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:32: `quotas.0.endpoints.0` is "metric": expected one of accounts, campaigns, metrics, create, poll, download (did you mean "metrics"?)
+    pipelines/acme.toml:33: unknown key `quotas.0.weights.crate`: expected one of accounts, campaigns, metrics, create, poll, download (did you mean "create"?)
+    pipelines/acme.toml:33: `quotas.0.weights.poll` is 0: expected 1 to 1000
+    pipelines/acme.toml:34: `quotas.0.window` is "rolling": expected one of sliding, fixed
+    pipelines/acme.toml:35: `quotas.0.adapt` is "yes": expected true or false
+    pipelines/acme.toml:36: `quotas.0.scope` is "acount": expected one of app, account, endpoint (did you mean "account"?)
+    pipelines/acme.toml:37: unknown key `quotas.0.share`: expected one of name, shared, requests, per, scope, endpoints, weights, window, zone, burst, safety, adapt, strict (did you mean "shared"?)
+    "#);
 }
 
 #[test]
@@ -215,9 +230,19 @@ weights = { create = 21 }
 name = "daily"
 requests = 5
 per = "1s"
-"#), @"");
+"#), @r#"
+    5 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:30: `quotas.0.requests` cannot stand beside `shared`: expected it in `hourmark.toml`, or `endpoints` and `weights` only
+    pipelines/acme.toml:31: `quotas.0.window` cannot stand beside `shared`: expected it in `hourmark.toml`, or `endpoints` and `weights` only
+    pipelines/acme.toml:33: `quotas.1.shared` is "agncy": `hourmark.toml` has no such quota, expected one of agency, daily (did you mean "agency"?); a table `[quotas.agncy]` there makes it
+    pipelines/acme.toml:36: `quotas.2.weights.create` is 21: expected at most 20, `requests` times `safety`, or no such request can go
+    pipelines/acme.toml:38: `quotas.3.name` is "daily" a second time: expected another name
+    "#);
     // Without any, as where there is no settings file.
-    assert_snapshot!(problems(&format!("{SMALL}\n[[quotas]]\nshared = \"agency\"\n"), &[]), @"");
+    assert_snapshot!(problems(&format!("{SMALL}\n[[quotas]]\nshared = \"agency\"\n"), &[]), @r#"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:29: `quotas.0.shared` is "agency": `hourmark.toml` has no quotas; a table `[quotas.agency]` there makes it
+    "#);
 }
 
 #[test]
@@ -230,7 +255,12 @@ per = "1h"
 name = "agency"
 [quotas.b]
 request = 5
-"#), @"");
+"#), @r#"
+    3 problems in `etc/hourmark.toml`
+    etc/hourmark.toml:3: `quotas.agency.requests` is "many": expected an integer
+    etc/hourmark.toml:5: unknown key `quotas.agency.name`: expected one of requests, per, scope, endpoints, weights, window, zone, burst, safety, adapt, strict
+    etc/hourmark.toml:7: unknown key `quotas.b.request`: expected one of requests, per, scope, endpoints, weights, window, zone, burst, safety, adapt, strict (did you mean "requests"?)
+    "#);
     assert_snapshot!(wrong(r#"[quotas."my app"]
 requests = 5
 per = "2d"
@@ -243,182 +273,17 @@ window = "fixed"
 requests = 5
 per = "1s"
 weights = { poll = 6 }
-"#), @"");
-    assert_snapshot!(wrong("quotas = 5"), @"");
+"#), @r#"
+    5 problems in `etc/hourmark.toml`
+    etc/hourmark.toml:1: `quotas."my app"` is "my app": expected lower-case letters, digits and underscores, a letter first, 63 at most
+    etc/hourmark.toml:3: `quotas."my app".per` is "2d": expected 1s to 1d
+    etc/hourmark.toml:5: `quotas.b.burst` is 6: expected at most `requests`, 5
+    etc/hourmark.toml:7: `quotas.b.per` is "7h": expected a part of a day such as 1s, 15m or 6h, because `window` is "fixed"
+    etc/hourmark.toml:12: `quotas.c.weights.poll` is 6: expected at most 5, `requests` times `safety`, or no such request can go
+    "#);
+    assert_snapshot!(wrong("quotas = 5"), @r#"
+    1 problem in `etc/hourmark.toml`
+    etc/hourmark.toml:1: `quotas` is 5: expected a table
+    "#);
     assert!(SharedQuotas::parse("hourmark.toml", "").expect("no quotas").names().is_empty());
-}
-
-#[test]
-fn where_use_is_told() {
-    let found = usage(
-        r#"[[quotas]]
-name = "app"
-requests = 10
-per = "1s"
-[[quotas]]
-shared = "agency"
-[[usage]]
-kind = "headers"
-quota = "app"
-limit = "X-RateLimit-Limit"
-remaining = "X-RateLimit-Remaining"
-reset = "X-RateLimit-Reset"
-reset_as = "epoch"
-[[usage]]
-kind = "headers"
-reset = "Reset"
-[[usage]]
-kind = "ratelimit"
-scope = "endpoint"
-[[usage]]
-kind = "ratelimit"
-header = "X-RateLimit"
-policy = "daily"
-[[usage]]
-kind = "json"
-scope = "account"
-quota = "agency"
-header = "X-Business-Use-Case-Usage"
-percent = ["*.*.call_count", "act_{account}.total"]
-wait = "*.*.estimated_time_to_regain_access"
-wait_as = "minutes"
-[[usage]]
-kind = "json"
-header = "X-App-Usage"
-percent = ["call_count"]
-"#,
-    );
-    let rule = |scope: Scope, quota: Option<&str>, source: UsageSource| UsageRule {
-        scope,
-        quota: quota.map(str::to_owned),
-        source,
-    };
-    let text = |text: &str| Some(text.to_owned());
-    let expected = [
-        rule(
-            Scope::App,
-            Some("app"),
-            UsageSource::Headers {
-                limit: text("X-RateLimit-Limit"),
-                remaining: text("X-RateLimit-Remaining"),
-                reset: Some(("X-RateLimit-Reset".to_owned(), WaitUnit::Epoch)),
-            },
-        ),
-        rule(
-            Scope::App,
-            None,
-            UsageSource::Headers { limit: None, remaining: None, reset: Some(("Reset".to_owned(), WaitUnit::Auto)) },
-        ),
-        rule(Scope::Endpoint, None, UsageSource::RateLimit { header: "RateLimit".to_owned(), policy: None }),
-        rule(Scope::App, None, UsageSource::RateLimit { header: "X-RateLimit".to_owned(), policy: text("daily") }),
-        rule(
-            Scope::Account,
-            Some("agency"),
-            UsageSource::Json {
-                header: "X-Business-Use-Case-Usage".to_owned(),
-                percent: vec![place("*.*.call_count"), place("act_{account}.total")],
-                wait: Some((place("*.*.estimated_time_to_regain_access"), WaitUnit::Minutes)),
-            },
-        ),
-        rule(
-            Scope::App,
-            None,
-            UsageSource::Json { header: "X-App-Usage".to_owned(), percent: vec![place("call_count")], wait: None },
-        ),
-    ];
-    assert_eq!(found, expected);
-    assert!(usage("").is_empty());
-}
-
-#[test]
-fn how_a_wait_is_written() {
-    let words = [
-        ("auto", WaitUnit::Auto),
-        ("milliseconds", WaitUnit::Milliseconds),
-        ("seconds", WaitUnit::Seconds),
-        ("minutes", WaitUnit::Minutes),
-        ("epoch", WaitUnit::Epoch),
-        ("date", WaitUnit::Date),
-    ];
-    for (word, unit) in words {
-        let text = format!("[[usage]]\nkind = \"headers\"\nreset = \"X\"\nreset_as = \"{word}\"\n");
-        let source = UsageSource::Headers { limit: None, remaining: None, reset: Some(("X".to_owned(), unit)) };
-        assert_eq!(usage(&text)[0].source, source);
-    }
-}
-
-#[test]
-fn mistakes_in_usage() {
-    assert_snapshot!(wrong(r#"[[quotas]]
-name = "app"
-requests = 10
-per = "1s"
-[[quotas]]
-shared = "agency"
-[[usage]]
-kind = "headers"
-[[usage]]
-kind = "headers"
-limit = "X Limit"
-remaining = ""
-reset_as = "epoch"
-[[usage]]
-kind = "ratelimit"
-header = "Rate:Limit"
-quota = "agency"
-[[usage]]
-kind = "json"
-header = "X-Usage"
-quota = "ap"
-wait_as = "minutes"
-[[usage]]
-kind = "json"
-scope = "account"
-quota = "agncy"
-header = "Ü"
-percent = ["a..b", "{acount}.x", "{account}.x"]
-wait = "{from}"
-[[usage]]
-kind = "ratelimit"
-scope = "endpoint"
-quota = "metrics"
-"#), @"");
-    assert_snapshot!(wrong(r#"[[usage]]
-kind = "header"
-[[usage]]
-kind = "json"
-percent = "a"
-reset = "b"
-wait_as = "hours"
-[[usage]]
-scope = "app"
-"#), @"");
-}
-
-/// Usage is not said to name a quota that is missing where the quotas themselves are broken.
-#[test]
-fn usage_is_judged_by_quotas_that_can_be_read() {
-    let text = "[[quotas]]\nname = 5\n[[usage]]\nkind = \"ratelimit\"\nquota = \"app\"\n";
-    let said = wrong(text);
-    assert!(said.contains("`quotas.0.name` is 5") && !said.contains("usage"), "{said}");
-    // A quota that only means nothing still has its name.
-    let text =
-        "[[quotas]]\nname = \"app\"\nrequests = 5\nper = \"2d\"\n[[usage]]\nkind = \"ratelimit\"\nquota = \"app\"\n";
-    let said = wrong(text);
-    assert!(said.starts_with("1 problem in") && said.contains("expected 1s to 1d"), "{said}");
-}
-
-#[test]
-fn a_star_is_every_element_and_every_value() {
-    let document = serde_json::json!({
-        "1": [{ "call_count": 28, "kind": { "a": 1, "b": 2 } }, { "call_count": 5 }],
-        "2": { "x": { "call_count": 90 }, "y": 4 },
-        "3": 7,
-    });
-    let found = |text: &str| place(text).values_in(&document).into_iter().cloned().collect::<Vec<_>>();
-    assert_eq!(found("*.*.call_count"), [28, 5, 90].map(serde_json::Value::from));
-    assert_eq!(found("1.*.kind.*"), [1, 2].map(serde_json::Value::from));
-    assert_eq!(found("3.*"), Vec::<serde_json::Value>::new());
-    assert_eq!(found("").len(), 1);
-    assert_eq!(found("*").len(), 3);
 }
