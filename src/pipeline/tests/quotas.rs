@@ -133,7 +133,7 @@ fn a_shared_quota_is_the_settings_file_s_with_this_pipeline_s_weights() {
         adapt: false,
         strict: false,
     };
-    assert_eq!(quotas("[[quotas]]\nshared = \"agency\"\n"), [agency.clone()]);
+    assert_eq!(quotas("[[quotas]]\nshared = \"agency\"\n"), std::slice::from_ref(&agency));
     let mine = Quota {
         endpoints: vec![Endpoint::Metrics],
         weights: Weights::default().with(Endpoint::Create, 5),
