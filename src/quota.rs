@@ -22,7 +22,7 @@ use crate::usage::{Told, Whose};
 mod desk;
 mod show;
 
-pub use show::Use;
+pub use show::{Use, uses};
 
 /// Use that nobody wrote for so long is forgotten: no limit has a longer period than a day.
 const FORGOTTEN_AFTER: chrono::TimeDelta = chrono::TimeDelta::days(3);

@@ -21,7 +21,8 @@ pub(super) fn check(settings: &Settings, screen: &Screen, arguments: &CheckArgum
     let mut wrong = 0;
     for name in &arguments.files {
         let path = settings.pipeline_file(name);
-        match pipeline::load(&path, &settings.overrides).and_then(|pipeline| describe(&pipeline, now)) {
+        match pipeline::load(&path, &settings.overrides, &settings.quotas).and_then(|pipeline| describe(&pipeline, now))
+        {
             Ok(text) => screen.result(&format!("{}: fine\n{text}\n", path.display())),
             Err(error) => {
                 wrong += 1;
@@ -147,7 +148,7 @@ pub(super) fn new(settings: &Settings, screen: &Screen, arguments: &NewArguments
     let path = settings.pipelines.join(format!("{}.toml", arguments.name));
     let text = pipeline::starter(&arguments.name);
     // The file must be one that the next command accepts: a name that is none is refused here.
-    pipeline::parse(&path.display().to_string(), &text, &[]).map_err(|_| {
+    pipeline::parse(&path.display().to_string(), &text, &[], &settings.quotas).map_err(|_| {
         Error::bad_input(format!("`{}` cannot be a pipeline's name", arguments.name))
             .hint("expected lower-case letters, digits and `_`, a letter first, as in `hourmark new acme_ads`")
     })?;

@@ -63,7 +63,7 @@ fn pipeline(settings: &Settings, base_url: &str, secret: &TokenFile) -> Result<A
         Override::parse(&format!("auth.token=file:{}", secret.path.display()))?,
     ];
     overrides.extend(settings.overrides.iter().cloned());
-    pipeline::parse("pipelines/demo.toml", PIPELINE, &overrides).map(Arc::new)
+    pipeline::parse("pipelines/demo.toml", PIPELINE, &overrides, &settings.quotas).map(Arc::new)
 }
 
 #[cfg(feature = "query")]

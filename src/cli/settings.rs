@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::pipeline::{self, Override, Pipeline};
+use crate::pipeline::{self, Override, Pipeline, SharedQuotas};
 use crate::run::Environment;
 use crate::state::State;
 use crate::time::Clock;
@@ -29,6 +30,9 @@ struct File {
     state: Option<PathBuf>,
     pipelines: Option<PathBuf>,
     workers: Option<usize>,
+    /// [`SharedQuotas`] reads them, with a line for each mistake.
+    #[serde(rename = "quotas")]
+    _quotas: Option<IgnoredAny>,
 }
 
 /// What a command works with.
@@ -39,12 +43,14 @@ pub(super) struct Settings {
     pub(super) pipelines: PathBuf,
     pub(super) workers: usize,
     pub(super) overrides: Vec<Override>,
+    /// The quotas that pipelines share.
+    pub(super) quotas: SharedQuotas,
     pub(super) clock: Clock,
 }
 
 impl Settings {
     pub(super) fn load(global: &Global) -> Result<Settings> {
-        let (file, folder) = read_file(global.config.as_deref())?;
+        let (file, quotas, folder) = read_file(global.config.as_deref())?;
         let place = |flag: &Option<PathBuf>, set: Option<PathBuf>, default: &str| {
             flag.clone().or_else(|| set.map(|path| folder.join(path))).unwrap_or_else(|| PathBuf::from(default))
         };
@@ -58,6 +64,7 @@ impl Settings {
             pipelines: place(&global.pipelines, file.pipelines, "pipelines"),
             workers,
             overrides: global.overrides.iter().map(|text| Override::parse(text)).collect::<Result<_>>()?,
+            quotas,
             clock: global.now.map_or(Clock::System, Clock::Fixed),
         })
     }
@@ -87,7 +94,7 @@ impl Settings {
             let named: Result<Vec<Arc<Pipeline>>> = names.iter().map(|name| self.pipeline(name)).collect();
             return named.map(|pipelines| (pipelines, 0));
         }
-        let (pipelines, mut errors) = pipeline::load_folder(&self.pipelines, &self.overrides);
+        let (pipelines, mut errors) = pipeline::load_folder(&self.pipelines, &self.overrides, &self.quotas);
         if pipelines.is_empty() && errors.len() == 1 {
             return Err(errors.remove(0));
         }
@@ -115,7 +122,7 @@ impl Settings {
             ))
             .hint(self.known(name)));
         }
-        pipeline::load(&path, &self.overrides).map(Arc::new)
+        pipeline::load(&path, &self.overrides, &self.quotas).map(Arc::new)
     }
 
     /// What there is instead of the pipeline `name`.
@@ -145,14 +152,14 @@ impl Settings {
     }
 }
 
-/// The settings file's words and the folder that its paths begin at.
-fn read_file(named: Option<&Path>) -> Result<(File, PathBuf)> {
+/// The settings file's words, its quotas, and the folder that its paths begin at.
+fn read_file(named: Option<&Path>) -> Result<(File, SharedQuotas, PathBuf)> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-            return Ok((File::default(), PathBuf::new()));
+            return Ok((File::default(), SharedQuotas::default(), PathBuf::new()));
         }
         Err(error) => {
             return Err(Error::bad_input(format!("cannot read the settings file `{}`", path.display()))
@@ -162,15 +169,16 @@ fn read_file(named: Option<&Path>) -> Result<(File, PathBuf)> {
                 ));
         }
     };
-    let file = toml::from_str(&text).map_err(|error: toml::de::Error| {
+    let file: File = toml::from_str(&text).map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         // The parser names a type of the language that it is written in.
         let said = error.message().replace("expected usize", "expected a whole number");
         Error::bad_input(format!("the settings file `{}` is wrong in line {line}: {said}", path.display()))
-            .hint("it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)")
+            .hint("it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`")
     })?;
-    Ok((file, folder))
+    let quotas = SharedQuotas::parse(&path.display().to_string(), &text)?;
+    Ok((file, quotas, folder))
 }
 
 fn host() -> String {

@@ -7,10 +7,12 @@
 use std::collections::HashSet;
 
 use super::problem::{KeyPath, Problems};
+use super::shared::SharedQuotas;
 use super::tree::Node;
 use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, raw};
 
 mod columns;
+mod quotas;
 mod report;
 mod request;
 mod responses;
@@ -18,6 +20,9 @@ mod rules;
 mod source;
 mod template;
 mod text;
+mod usage;
+
+pub(super) use quotas::shared_quotas;
 
 /// Words that queries over the lake already use as tables.
 const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
@@ -25,13 +30,19 @@ const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 const RESTATEMENTS: &str = "__restatements";
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 4] =
-    [("key", "columns"), ("request", "accounts"), ("request", "campaigns"), ("request", "window")];
+const DEPENDS: [(&str, &str); 5] =
+    [("key", "columns"), ("request", "accounts"), ("request", "campaigns"), ("request", "window"), ("usage", "quotas")];
 
-/// The pipeline `name` as `file` describes it. `tree` is the tree that `file` was read from. `None` where `problems` has
+/// The pipeline `name` as `file` describes it, drawing from the quotas in `shared`. `tree` is the tree that `file` was read from. `None` where `problems` has
 /// something to say. Parts of the file that `problems` names already hold values that nobody wrote: nothing more is
 /// said about them.
-pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: &mut Problems) -> Option<Pipeline> {
+pub(super) fn check(
+    name: &str,
+    file: raw::PipelineFile,
+    shared: &SharedQuotas,
+    tree: &Node,
+    problems: &mut Problems,
+) -> Option<Pipeline> {
     let mut silent = problems.parts();
     for (part, other) in DEPENDS {
         if silent.contains(other) {
@@ -57,7 +68,8 @@ pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: 
     let columns = checker.columns(&file.columns);
     let dimensions = checker.dimensions(&file);
     let report = checker.report_rules(&file);
-    let quotas = checker.quotas(&file.quotas);
+    let quotas = checker.quotas(&file.quotas, shared);
+    let usage = checker.usage(&file.usage, &file.quotas, shared);
     let retry = checker.retry(&file.retry);
     let responses = checker.responses(&file);
     let lake = checker.lake(&file.lake);
@@ -82,7 +94,7 @@ pub(super) fn check(name: &str, file: raw::PipelineFile, tree: &Node, problems: 
         window: window?,
         report: report?,
         quotas: quotas?,
-        usage: Vec::new(),
+        usage: usage?,
         retry: retry?,
         responses: responses?,
         missing: missing?,

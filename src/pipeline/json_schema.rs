@@ -3,13 +3,25 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json};
 
-use super::raw::PipelineFile;
+use super::raw::{PipelineFile, SharedFile};
 
 /// The JSON Schema of a pipeline file (draft 2020-12). It is kept in the repository as `pipelines/pipeline.schema.json`.
 pub fn json_schema() -> Json {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<PipelineFile>();
     let mut schema = schema.to_value();
     simplify(&mut schema);
+    schema
+}
+
+/// The JSON Schema of the settings file's quotas. They are named by their tables, and share themselves with nobody.
+pub(super) fn shared_schema() -> Json {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SharedFile>();
+    let mut schema = schema.to_value();
+    simplify(&mut schema);
+    if let Some(keys) = schema.pointer_mut("/$defs/Quota/properties").and_then(Json::as_object_mut) {
+        keys.shift_remove("name");
+        keys.shift_remove("shared");
+    }
     schema
 }
 

@@ -26,6 +26,7 @@ mod report;
 mod responses;
 mod rows;
 mod rules;
+mod shared;
 mod starter;
 mod template;
 mod tree;
@@ -43,6 +44,7 @@ pub use report::{KeyPlace, Poll, Report};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
 pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
 pub use rules::{Align, LakeLayout, Missing, PartitionBy, Retry, WindowRules};
+pub use shared::SharedQuotas;
 pub use starter::starter;
 pub use template::{
     Body, Join, Method, Pagination, PaginationKind, Placeholder, RequestTemplate, TimeFormat, TimeText, ZoneRule,

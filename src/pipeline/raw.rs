@@ -8,13 +8,15 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod quotas;
 mod report;
 mod responses;
 mod scalar;
 mod source;
 
+pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, WaitUnit, Weights};
 pub(crate) use report::{Poll, Report};
-pub(crate) use responses::{Action, Fault, Response, Wait, WaitUnit};
+pub(crate) use responses::{Action, Fault, Response, Wait};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
     Accounts, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Pick, Records,
@@ -24,7 +26,7 @@ pub(crate) use source::{
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
 ///
 /// Lengths of time are written as `500ms`, `30s`, `5m`, `2h` or `3d`; places in a JSON body as keys joined by dots, with
-/// `*` for every element; secrets only as `env:NAME` or `file:PATH`.
+/// `*` for every element of an array or every value of an object; secrets only as `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "hourmark pipeline")]
@@ -75,9 +77,13 @@ pub(crate) struct PipelineFile {
     pub window: Window,
     /// Metrics by way of a report.
     pub report: Option<Report>,
-    /// The platform's limits; every one holds for all requests of the pipeline, retries and lists included.
+    /// The platform's limits; each holds for all requests that it counts, retries and lists included.
     #[serde(default)]
     pub quotas: Vec<Quota>,
+    /// Where answers tell how much of the limits is used. The usual headers are read without it where there are no
+    /// quotas either.
+    #[serde(default)]
+    pub usage: Vec<Usage>,
     /// How failures that may pass are tried again.
     #[serde(default)]
     pub retry: Retry,
@@ -228,55 +234,6 @@ pub(crate) enum Align {
     AccountDay,
     /// Days in UTC.
     UtcDay,
-}
-
-/// One of the platform's limits: so many requests in any stretch of `per`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Quota {
-    /// What reports call it.
-    pub name: String,
-    /// Requests in a period.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub requests: u32,
-    /// The period, 1s to 1d.
-    pub per: String,
-    /// What it is counted by.
-    #[serde(default = "by_app")]
-    pub scope: Scope,
-    /// How many may go at once after a pause; at most `requests`.
-    #[serde(default = "one_at_once")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub burst: u32,
-    /// The share of it that is used, above 0 and up to 1: a server counts a request somewhere between its sending and
-    /// its answer.
-    #[serde(default = "nearly_all")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub safety: f64,
-}
-
-fn by_app() -> Scope {
-    Scope::App
-}
-
-fn one_at_once() -> u32 {
-    1
-}
-
-fn nearly_all() -> f64 {
-    0.95
-}
-
-/// What a quota is counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Scope {
-    /// All requests of the pipeline.
-    App,
-    /// The requests of one account.
-    Account,
-    /// The requests of one kind.
-    Endpoint,
 }
 
 /// How failures that may pass are tried again.

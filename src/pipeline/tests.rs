@@ -5,10 +5,12 @@ use crate::error::ErrorKind;
 
 mod answers;
 mod meaning;
+mod quotas;
 mod random;
 mod schema_file;
 mod shape;
 mod shipped;
+mod usage;
 
 /// A pipeline with nothing in it but what must be there.
 const SMALL: &str = r#"platform = "acme"
@@ -41,12 +43,14 @@ clicks = { type = "int", from = "clicks" }
 
 /// The checked pipeline `acme` of `text`, which must be right.
 fn good(text: &str, settings: &[&str]) -> Pipeline {
-    parse("pipelines/acme.toml", text, &overrides(settings)).unwrap_or_else(|error| panic!("{}", error.report()))
+    parse("pipelines/acme.toml", text, &overrides(settings), &SharedQuotas::default())
+        .unwrap_or_else(|error| panic!("{}", error.report()))
 }
 
 /// What is said about `text`, which must be wrong.
 fn problems(text: &str, settings: &[&str]) -> String {
-    let error = parse("pipelines/acme.toml", text, &overrides(settings)).expect_err("the file is wrong");
+    let error = parse("pipelines/acme.toml", text, &overrides(settings), &SharedQuotas::default())
+        .expect_err("the file is wrong");
     assert_eq!(error.kind(), ErrorKind::BadInput);
     error.report()
 }

@@ -6,13 +6,13 @@ use chrono::{Duration, NaiveDate};
 use proptest::prelude::*;
 
 use super::*;
-use crate::pipeline::{Override, parse};
+use crate::pipeline::{Override, SharedQuotas, parse};
 
 const DEMO: &str = include_str!("../../pipelines/demo.toml");
 
 fn pipeline(changes: &[&str]) -> Pipeline {
     let overrides: Vec<Override> = changes.iter().map(|text| Override::parse(text).expect("a change")).collect();
-    parse("demo.toml", DEMO, &overrides).expect("a pipeline")
+    parse("demo.toml", DEMO, &overrides, &SharedQuotas::default()).expect("a pipeline")
 }
 
 fn at(text: &str) -> Instant {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::allowance::{Book, Free, Limit, Moment, Needs};
+use crate::allowance::{Book, Free, Limit, Moment};
 use crate::pipeline::Endpoint;
 use crate::unit::Lane;
 use crate::usage::Whose;
@@ -80,9 +80,4 @@ pub fn uses(book: &Book, now: Moment) -> Vec<Use> {
 fn wish(limit: &Limit) -> crate::allowance::tally::Wish {
     let units = Endpoint::ALL.into_iter().map(|endpoint| limit.units(endpoint)).filter(|units| *units > 0).min();
     crate::allowance::tally::Wish { units: units.unwrap_or(1), lane: Lane::Hourly }
-}
-
-/// The requests of a plan, for [`crate::allowance::forecast()`].
-pub fn needs(endpoint: Endpoint, accounts: Vec<String>, lane: Lane) -> Needs {
-    Needs { endpoint, accounts, lane }
 }

@@ -1,144 +1,242 @@
-use super::*;
-use crate::pipeline::{Counting, Weights};
+//! The desk on a real clock and a real file: no timing is asserted, only counts and orders.
 
-fn quota(requests: u32, per_ms: u64, scope: Scope, burst: u32) -> Quota {
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::pipeline::{Counting, Endpoint, Quota, Weights};
+use crate::request::tests::pipeline;
+use crate::unit::Lane;
+use crate::usage::Said;
+
+fn quota(name: &str, units: u32, per: Duration, scope: Scope) -> Quota {
     Quota {
-        name: "test".into(),
+        name: name.into(),
         shared: false,
-        units: requests,
-        per: Duration::from_millis(per_ms),
+        units,
+        per,
         counting: Counting::Sliding,
         scope,
         endpoints: Vec::new(),
         weights: Weights::default(),
-        burst,
-        safety: 0.5,
+        burst: units,
+        safety: 1.0,
         adapt: false,
         strict: false,
     }
 }
 
-fn ids(ids: &[&str]) -> Vec<String> {
-    ids.iter().map(|id| (*id).to_owned()).collect()
+fn with(name: &str, quotas: &[Quota], max_wait: Duration) -> Pipeline {
+    let mut pipeline = pipeline("http://127.0.0.1:9");
+    pipeline.name = name.to_owned();
+    pipeline.quotas = quotas.to_vec();
+    pipeline.retry.max_wait = max_wait;
+    pipeline
 }
 
-/// The most permits that limits at `rate` a second with `burst` can have given since `begin`.
-fn allowed(begin: Instant, rate: f64, burst: u32) -> f64 {
-    f64::from(burst) + begin.elapsed().as_secs_f64() * rate + 1.0
+fn needs(accounts: &[&str]) -> Needs {
+    let accounts = accounts.iter().map(|id| (*id).to_owned()).collect();
+    Needs { endpoint: Endpoint::Metrics, accounts, lane: Lane::Hourly }
 }
+
+async fn take(quotas: &Quotas, accounts: &[&str]) {
+    quotas.permit(&needs(accounts)).await.expect("a permit").answered();
+}
+
+async fn wait_told(quotas: &Quotas, accounts: &[&str]) -> (Duration, String) {
+    match quotas.permit(&needs(accounts)).await {
+        Err(Unpermitted::TooLong { wait, why }) => (wait, why),
+        other => panic!("{other:?}"),
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn no_limit_is_no_wait() {
-    let quotas = Quotas::new(&[], Duration::from_secs(1));
+    let quotas = Quotas::new(&with("p", &[], SECOND));
     for _ in 0..1000 {
-        quotas.permit(&ids(&["a"])).await.expect("open");
+        take(&quotas, &["a"]).await;
     }
     assert_eq!((quotas.granted(), quotas.last_minute()), (1000, 1000));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_workers_never_exceed_the_pace() {
-    // 400 a second, half of it used: one every 5 ms, three at once.
-    let quotas = std::sync::Arc::new(Quotas::new(&[quota(40, 100, Scope::App, 3)], Duration::from_secs(1)));
-    let begin = Instant::now();
-    let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..8 {
+async fn many_workers_share_what_there_is() {
+    let quotas = Quotas::new(&with("p", &[quota("hour", 40, HOUR, Scope::App)], SECOND));
+    let mut workers = JoinSet::new();
+    for _ in 0..16 {
         let quotas = quotas.clone();
         workers.spawn(async move {
-            for _ in 0..5 {
-                quotas.permit(&[]).await.expect("open");
-                assert!(quotas.granted() as f64 <= allowed(begin, 200.0, 3), "{} granted", quotas.granted());
+            let mut taken = 0;
+            while let Ok(permit) = quotas.permit(&needs(&["a"])).await {
+                permit.answered();
+                taken += 1;
             }
+            taken
         });
     }
-    while let Some(ended) = workers.join_next().await {
-        ended.expect("no worker fails");
+    let taken: u32 = workers.join_all().await.into_iter().sum();
+    assert_eq!((taken, quotas.granted()), (40, 40));
+    let (wait, why) = wait_told(&quotas, &["a"]).await;
+    assert!(wait > HOUR - Duration::from_secs(60), "{wait:?}");
+    assert_eq!(why, "the quota `hour` of app, 40 in 1h, is used up");
+}
+
+#[tokio::test]
+async fn an_account_that_must_wait_leaves_the_others_alone() {
+    let quotas = Quotas::new(&with("p", &[quota("account", 1, HOUR, Scope::Account)], SECOND));
+    take(&quotas, &["a"]).await;
+    wait_told(&quotas, &["a"]).await;
+    wait_told(&quotas, &["a", "b"]).await;
+    take(&quotas, &["b"]).await;
+    assert_eq!(quotas.wait_of(&needs(&["c"])), Some(Duration::ZERO));
+    assert!(quotas.wait_of(&needs(&["b"])).is_some_and(|wait| wait > SECOND));
+}
+
+#[tokio::test]
+async fn who_stops_waiting_takes_nothing() {
+    let quotas = Quotas::new(&with("p", &[quota("hour", 2, Duration::from_secs(300), Scope::App)], HOUR));
+    take(&quotas, &[]).await;
+    take(&quotas, &[]).await;
+    for _ in 0..5 {
+        let wanted = needs(&[]);
+        let waiting = quotas.permit(&wanted);
+        assert!(tokio::time::timeout(Duration::from_millis(5), waiting).await.is_err());
     }
-    assert_eq!(quotas.granted(), 40);
-}
-
-#[tokio::test]
-async fn accounts_are_counted_apart_and_a_batch_counts_for_each() {
-    // An account has one request a day: whoever waits for a second one waits for ever.
-    let quotas = Quotas::new(&[quota(2, 86_400_000, Scope::Account, 1)], Duration::from_secs(1));
-    quotas.permit(&ids(&["a"])).await.expect("open");
-    quotas.permit(&ids(&["b", "c"])).await.expect("open");
-    let again = tokio::time::timeout(Duration::from_millis(30), quotas.permit(&ids(&["d", "c"]))).await;
-    assert!(again.is_err(), "`c` has no permit left");
+    assert_eq!(quotas.inner.shelf().book.waiting(), 0);
     assert_eq!(quotas.granted(), 2);
 }
 
 #[tokio::test]
-async fn a_waiting_permit_can_be_dropped_and_does_not_block_the_queue() {
-    let quotas = Quotas::new(&[quota(40, 1000, Scope::App, 1)], Duration::from_secs(1));
-    quotas.permit(&[]).await.expect("open");
-    let dropped = tokio::time::timeout(Duration::from_millis(1), quotas.permit(&[])).await;
-    assert!(dropped.is_err());
-    quotas.permit(&[]).await.expect("open");
-    assert_eq!(quotas.granted(), 2);
-}
-
-#[tokio::test]
-async fn a_closed_gate_holds_everyone_until_it_opens() {
-    let quotas = Quotas::new(&[], Duration::from_secs(60));
-    let until = Instant::now() + Duration::from_millis(40);
-    quotas.close(until, "HTTP 429");
-    quotas.close(until - Duration::from_millis(30), "a shorter wait changes nothing");
-    assert_eq!(quotas.closed(), Some(Closed { until, why: "HTTP 429".into() }));
-    quotas.permit(&[]).await.expect("short enough to wait for");
-    assert!(Instant::now() >= until);
+async fn a_refusal_closes_its_scope_at_once_for_those_who_wait_too() {
+    let quotas = Quotas::new(&with("p", &[], SECOND));
+    let wanted = needs(&["a"]);
+    quotas.refused(&wanted, Scope::Account, HOUR, "HTTP 429");
+    assert_eq!(wait_told(&quotas, &["a"]).await.1, "HTTP 429");
     assert_eq!(quotas.closed(), None);
+    take(&quotas, &["b"]).await;
+    quotas.refused(&wanted, Scope::App, HOUR, "HTTP 429: app");
+    assert_eq!(wait_told(&quotas, &["b"]).await.1, "HTTP 429: app");
+    assert_eq!(quotas.closed().map(|(_, why)| why).as_deref(), Some("HTTP 429: app"));
 }
 
 #[tokio::test]
-async fn a_gate_closed_for_longer_than_the_budget_is_reported() {
-    let quotas = Quotas::new(&[], Duration::from_secs(60));
-    quotas.close(Instant::now() + Duration::from_secs(3600), "HTTP 429: come back later");
-    let closed = quotas.permit(&[]).await.expect_err("too long");
-    assert_eq!(closed.why, "HTTP 429: come back later");
-    assert_eq!(quotas.granted(), 0);
+async fn what_answers_tell_is_shown() {
+    let quotas = Quotas::new(&with("p", &[quota("app", 100, HOUR, Scope::App)], SECOND));
+    take(&quotas, &[]).await;
+    let said = Said { limit: Some(30), ..Said::default() };
+    quotas.told(&[Told { scope: Whose::App, quota: None, said }]);
+    let uses = quotas.uses();
+    assert_eq!(uses.len(), 1);
+    assert_eq!((uses[0].limit, uses[0].used, uses[0].sent, uses[0].refused), (Some((30, HOUR)), 1, 1, 0));
+    assert_eq!(quotas.describe(), "1 requests in the last minute (app 100/1h by app)");
 }
 
-#[test]
-fn the_pace_is_even_and_leaves_the_margin() {
-    let pace = pace(&quota(120, 60_000, Scope::App, 1));
-    assert_eq!(pace.replenish_interval() * PERMIT.get(), Duration::from_secs(1));
-    assert_eq!(pace.burst_size().get(), PERMIT.get() + 1);
+/// A folder with a state.
+struct Place {
+    folder: tempfile::TempDir,
 }
 
-proptest::proptest! {
-    #[test]
-    fn no_stretch_of_a_period_holds_more_than_the_pace_and_the_burst(
-        requests in 1u32..100_000, per_ms in 1u64..3_600_000_000, burst in 1u32..1000, steps in 1u64..50,
-    ) {
-        use governor::clock::FakeRelativeClock;
-        let quota = quota(requests, per_ms, Scope::App, burst);
-        let clock = FakeRelativeClock::default();
-        let limiter = RateLimiter::direct_with_clock(pace(&quota), clock.clone());
-        let mut granted = 0u32;
-        for _ in 0..steps {
-            while granted < 3000 && limiter.check_n(PERMIT).expect("a burst of one permit at least").is_ok() {
-                granted += 1;
-            }
-            clock.advance(quota.per / u32::try_from(steps).expect("few"));
+impl Place {
+    fn new() -> Place {
+        Place { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    async fn state(&self) -> State {
+        State::open(&self.folder.path().join("state.db")).await.expect("a state")
+    }
+
+    /// The quotas of a pipeline in a process of its own.
+    async fn process(&self, name: &str, quotas: &[Quota]) -> Quotas {
+        let quotas = Quotas::new(&with(name, quotas, SECOND));
+        quotas.open(&self.state().await).await.expect("the file of quota use");
+        quotas
+    }
+}
+
+#[tokio::test]
+async fn processes_one_after_the_other_draw_from_one_quota() {
+    let place = Place::new();
+    let limits = [quota("hour", 10, HOUR, Scope::App)];
+    for _ in 0..3 {
+        let quotas = place.process("p", &limits).await;
+        for _ in 0..3 {
+            take(&quotas, &["a"]).await;
         }
-        let pace = f64::from(requests) * quota.safety;
-        let late = LATENESS.as_secs_f64() / (quota.per.as_secs_f64() / pace) + 0.2;
-        proptest::prop_assert!(f64::from(granted) <= pace + f64::from(burst) + late, "{granted}");
+        quotas.close(&place.state().await).await.expect("written");
     }
+    let quotas = place.process("p", &limits).await;
+    take(&quotas, &["a"]).await;
+    wait_told(&quotas, &["a"]).await;
+    // Another pipeline has a quota of the same name for itself.
+    take(&place.process("q", &limits).await, &["a"]).await;
 }
 
-#[test]
-fn absurd_limits_do_no_harm() {
-    for (requests, per_ms, burst) in [(u32::MAX, 1, u32::MAX), (1, u64::MAX / 1_000_000, u32::MAX), (0, 1000, 0)] {
-        let limiter: AppLimiter =
-            RateLimiter::direct_with_clock(pace(&quota(requests, per_ms, Scope::App, burst)), MonotonicClock);
-        assert!(limiter.check_n(PERMIT).expect("a burst of one permit at least").is_ok());
-    }
+#[tokio::test]
+async fn a_process_that_is_killed_has_used_what_it_took() {
+    let place = Place::new();
+    let limits = [quota("hour", 4, HOUR, Scope::App)];
+    let killed = place.process("p", &limits).await;
+    let answered = killed.permit(&needs(&[])).await.expect("a permit");
+    answered.answered();
+    let _under_way = killed.permit(&needs(&[])).await.expect("a permit");
+    // Nothing is closed and nothing dropped: the next process sees what was written before each sending.
+    let next = place.process("p", &limits).await;
+    take(&next, &[]).await;
+    take(&next, &[]).await;
+    wait_told(&next, &[]).await;
 }
 
-#[test]
-fn progress_names_what_was_declared() {
-    let quotas = Quotas::new(&[quota(20, 1000, Scope::App, 1), quota(200, 60_000, Scope::Account, 1)], Duration::ZERO);
-    assert_eq!(quotas.describe(), "0 requests in the last minute (test 20/1s by app, test 200/1m by account)");
+#[tokio::test]
+async fn a_refusal_outlives_the_process() {
+    let place = Place::new();
+    let first = place.process("p", &[]).await;
+    take(&first, &["a"]).await;
+    first.refused(&needs(&["a"]), Scope::Account, HOUR, "HTTP 429");
+    first.close(&place.state().await).await.expect("written");
+    let next = place.process("p", &[]).await;
+    assert_eq!(wait_told(&next, &["a"]).await.1, "HTTP 429");
+    take(&next, &["b"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pipelines_at_the_same_time_draw_from_a_shared_quota() {
+    let place = Place::new();
+    let limits = [Quota { shared: true, ..quota("both", 60, HOUR, Scope::App) }];
+    let mut workers = JoinSet::new();
+    for name in ["p", "q", "r"] {
+        let quotas = place.process(name, &limits).await;
+        for _ in 0..4 {
+            let quotas = quotas.clone();
+            workers.spawn(async move {
+                let mut taken = 0;
+                while let Ok(permit) = quotas.permit(&needs(&[])).await {
+                    tokio::task::yield_now().await;
+                    permit.answered();
+                    taken += 1;
+                }
+                taken
+            });
+        }
+    }
+    let taken: Vec<u32> = workers.join_all().await;
+    assert_eq!(taken.iter().sum::<u32>(), 60, "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_is_known_can_be_shown_without_a_run() {
+    let place = Place::new();
+    let limits = [quota("hour", 10, HOUR, Scope::App)];
+    let pipeline = with("p", &limits, SECOND);
+    let quotas = place.process("p", &limits).await;
+    for _ in 0..7 {
+        take(&quotas, &["a"]).await;
+    }
+    quotas.close(&place.state().await).await.expect("written");
+    let book = known_book(&pipeline, Some(&place.state().await), chrono::Utc::now()).await.expect("a book");
+    let uses = show::uses(&book, Moment::from_instant(chrono::Utc::now()));
+    assert_eq!(uses.iter().map(|used| (used.quota.as_str(), used.used)).collect::<Vec<_>>(), [("hour", 7)]);
 }

@@ -200,21 +200,50 @@ fn the_settings_file() {
     write(&sandbox, "hourmark.toml", "lake = \"data/lake\"\nworker = 4\n");
     assert_shown!(sandbox.run(&["status"]), @r#"
     exit 2
-    error: the settings file `hourmark.toml` is wrong in line 2: unknown field `worker`, expected one of `lake`, `state`, `pipelines`, `workers`
-      hint: it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)
+    error: the settings file `hourmark.toml` is wrong in line 2: unknown field `worker`, expected one of `lake`, `state`, `pipelines`, `workers`, `quotas`
+      hint: it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`
     "#);
     write(&sandbox, "hourmark.toml", "workers = \"four\"\n");
     assert_shown!(sandbox.run(&["status"]), @r#"
     exit 2
     error: the settings file `hourmark.toml` is wrong in line 1: invalid type: string "four", expected a whole number
-      hint: it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)
+      hint: it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`
     "#);
     write(&sandbox, "hourmark.toml", "workers = \n");
     assert_shown!(sandbox.run(&["status"]), @r#"
     exit 2
     error: the settings file `hourmark.toml` is wrong in line 1: string values must be quoted, expected literal string
-      hint: it may hold `lake`, `state`, `pipelines` (paths) and `workers` (a number)
+      hint: it may hold `lake`, `state`, `pipelines` (paths), `workers` (a number) and tables `[quotas.NAME]`
     "#);
+    write(&sandbox, "hourmark.toml", "[quotas.agency]\nrequests = 5\nper = \"2d\"\nname = \"agency\"\n");
+    assert_shown!(sandbox.run(&["status"]), @r#"
+    exit 2
+    error: 1 problem in `hourmark.toml`
+    hourmark.toml:4: unknown key `quotas.agency.name`: expected one of requests, per, scope, endpoints, weights, window, zone, burst, safety, adapt, strict
+    "#);
+    write(&sandbox, "hourmark.toml", "[quotas.agency]\nrequests = 5\nper = \"2d\"\n");
+    assert_shown!(sandbox.run(&["status"]), @r#"
+    exit 2
+    error: 1 problem in `hourmark.toml`
+    hourmark.toml:3: `quotas.agency.per` is "2d": expected 1s to 1d
+    "#);
+    write(&sandbox, "hourmark.toml", "[quotas.agency]\nrequests = 5\nper = \"1d\"\n");
+    sandbox.edit("name = \"app\"\nrequests = 20\nper = \"1s\"", "shared = \"agncy\"");
+    assert_shown!(sandbox.run(&["run", "demo"]), @r#"
+    exit 2
+    error: 1 problem in `pipelines/demo.toml`
+    pipelines/demo.toml:[line]: `quotas.0.shared` is "agncy": `hourmark.toml` has no such quota, expected one of agency (did you mean "agency"?); a table `[quotas.agncy]` there makes it
+    "#);
+    assert_shown!(sandbox.run(&["check", "demo"]), @r#"
+    exit 2
+    1 problem in `pipelines/demo.toml`
+    pipelines/demo.toml:[line]: `quotas.0.shared` is "agncy": `hourmark.toml` has no such quota, expected one of agency (did you mean "agency"?); a table `[quotas.agncy]` there makes it
+
+    error: 1 of 1 pipeline files cannot be used
+    "#);
+    sandbox.edit("agncy", "agency");
+    let ran = sandbox.run(&["check", "demo"]).expect_code(0);
+    assert!(ran.out.contains("agency"), "{}", ran.out);
     write(&sandbox, "hourmark.toml", "");
     assert_shown!(sandbox.run(&["status", "--config", "other.toml"]), @r#"
     exit 2

@@ -17,7 +17,8 @@ fn account(id: &str, zone: &str) -> Account {
 #[test]
 fn the_sample_page_becomes_rows() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pipeline = hourmark::pipeline::load(&root.join("pipelines/demo.toml"), &[]).expect("the demo's pipeline");
+    let pipeline = hourmark::pipeline::load(&root.join("pipelines/demo.toml"), &[], &Default::default())
+        .expect("the demo's pipeline");
     let page = std::fs::read(root.join("data/sample/metrics.json")).expect("the sample page");
     let accounts = [account("100001", "Europe/Berlin"), account("100003", "Asia/Kolkata")];
     let at = |text: &str| text.parse().expect("an instant");

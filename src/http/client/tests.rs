@@ -85,7 +85,7 @@ async fn a_secret_that_cannot_be_sent_is_refused_by_its_source() {
 #[tokio::test]
 async fn nothing_is_sent_to_a_host_that_is_not_named() {
     let client = Client::new(&pipeline("http://127.0.0.1:9").api, &Auth::None).expect("a client");
-    let error = client.send(&request("http://127.0.0.2:9"), None).await.expect_err("refused");
+    let error = client.send(&request("http://127.0.0.2:9"), None, || {}).await.expect_err("refused");
     assert_eq!(error.kind, TransportKind::Unsendable);
     assert_eq!(error.to_string(), "127.0.0.2:9 is not a host that the pipeline names: nothing was sent");
 }
@@ -94,7 +94,7 @@ async fn nothing_is_sent_to_a_host_that_is_not_named() {
 async fn a_host_without_a_name_and_a_port_without_a_listener() {
     let base = "http://no-such-host.invalid";
     let client = Client::new(&pipeline(base).api, &Auth::None).expect("a client");
-    let error = client.send(&request(base), None).await.expect_err("no host");
+    let error = client.send(&request(base), None, || {}).await.expect_err("no host");
     assert!(error.unreachable(), "{error:?}");
     assert!(error.to_string().contains("no-such-host.invalid:80"), "{error}");
     assert!(!error.to_string().contains("2026"), "no query in {error}");
@@ -114,7 +114,7 @@ async fn a_server_without_tls_where_tls_is_expected() {
         // A machine without certificates cannot speak TLS at all, and says what to do.
         Err(error) => return assert!(error.report().contains("ca-certificates"), "{}", error.report()),
     };
-    let error = client.send(&request(&base), None).await.expect_err("no TLS");
+    let error = client.send(&request(&base), None, || {}).await.expect_err("no TLS");
     assert_eq!(error.kind, TransportKind::Tls, "{error}");
     assert!(error.to_string().starts_with(&format!("no secure connection to {}", &base[8..])), "{error}");
 }

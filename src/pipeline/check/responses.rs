@@ -1,10 +1,9 @@
 //! What particular answers mean.
 
 use super::super::problem::{KeyPath, shown};
-use super::super::{
-    Fault, IdSource, JsonPath, ResponseAction, ResponseRule, Scope, ValueTest, WaitSource, WaitUnit, raw,
-};
+use super::super::{Fault, IdSource, JsonPath, ResponseAction, ResponseRule, ValueTest, WaitSource, WaitUnit, raw};
 use super::Checker;
+use super::quotas::scope_of;
 
 impl Checker<'_> {
     pub(super) fn responses(&mut self, file: &raw::PipelineFile) -> Option<Vec<ResponseRule>> {
@@ -133,7 +132,7 @@ impl Checker<'_> {
                 for (index, source) in rule.wait.iter().enumerate() {
                     wait.extend(self.wait(&path.key("wait").index(index), source));
                 }
-                let scope = rule.scope.map(throttled_scope);
+                let scope = rule.scope.map(scope_of);
                 (wait.len() == rule.wait.len()).then_some(ResponseAction::Throttled { scope, wait })
             }
             raw::Action::Reauthorise => Some(ResponseAction::Reauthorise),
@@ -243,14 +242,6 @@ impl Checker<'_> {
             return None;
         }
         Some(())
-    }
-}
-
-fn throttled_scope(word: raw::Scope) -> Scope {
-    match word {
-        raw::Scope::App => Scope::App,
-        raw::Scope::Account => Scope::Account,
-        raw::Scope::Endpoint => Scope::Endpoint,
     }
 }
 

@@ -1,9 +1,9 @@
-//! Windows, quotas and retries.
+//! Windows and retries.
 
 use std::time::Duration;
 
 use super::super::problem::{KeyPath, shown};
-use super::super::{Align, Counting, Quota, Retry, Scope, Weights, WindowRules, raw};
+use super::super::{Align, Retry, WindowRules, raw};
 use super::Checker;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -95,57 +95,6 @@ impl Checker<'_> {
             ages.push(age);
         }
         good.then_some(ages)
-    }
-
-    pub(super) fn quotas(&mut self, quotas: &[raw::Quota]) -> Option<Vec<Quota>> {
-        let mut checked = Vec::new();
-        for (index, quota) in quotas.iter().enumerate() {
-            let path = KeyPath::root().key("quotas").index(index);
-            if quotas[..index].iter().any(|earlier| earlier.name == quota.name) {
-                self.wrong(
-                    &path.key("name"),
-                    format!("is {} a second time: expected another name", shown(&quota.name)),
-                );
-                continue;
-            }
-            checked.extend(self.quota(&path, quota));
-        }
-        (checked.len() == quotas.len()).then_some(checked)
-    }
-
-    fn quota(&mut self, path: &KeyPath, quota: &raw::Quota) -> Option<Quota> {
-        let name = self.identifier(&path.key("name"), &quota.name);
-        let per = self.duration(&path.key("per"), &quota.per);
-        if per.is_some_and(|per| per < Duration::from_secs(1) || per > DAY) {
-            self.wrong(&path.key("per"), format!("is {}: expected 1s to 1d", shown(&quota.per)));
-        }
-        if quota.burst > quota.requests {
-            let message = format!("is {}: expected at most `requests`, {}", quota.burst, quota.requests);
-            self.wrong(&path.key("burst"), message);
-        }
-        if quota.safety <= 0.0 {
-            self.wrong(&path.key("safety"), format!("is {}: expected a share above 0 and up to 1", quota.safety));
-        }
-        let scope = match quota.scope {
-            raw::Scope::App => Scope::App,
-            raw::Scope::Account => Scope::Account,
-            raw::Scope::Endpoint => Scope::Endpoint,
-        };
-        let (requests, burst, safety) = (quota.requests, quota.burst, quota.safety);
-        Some(Quota {
-            name: name?,
-            shared: false,
-            units: requests,
-            per: per?,
-            counting: Counting::Sliding,
-            scope,
-            endpoints: Vec::new(),
-            weights: Weights::default(),
-            burst,
-            safety,
-            adapt: false,
-            strict: false,
-        })
     }
 
     pub(super) fn retry(&mut self, retry: &raw::Retry) -> Option<Retry> {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Scope, Values};
+use super::{Scope, Values, WaitUnit};
 
 /// What a particular answer means. `status`, `header` or `path`, or several of them, say which; all that is said must
 /// fit.
@@ -100,24 +100,6 @@ pub(crate) struct Wait {
     pub steps: Option<Vec<String>>,
     /// Until the next midnight on this clock, an IANA name.
     pub midnight: Option<String>,
-}
-
-/// How a wait or a moment is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum WaitUnit {
-    /// Whatever it looks like: seconds to wait, seconds or milliseconds since 1970, a text like `30s`, a date.
-    Auto,
-    /// Milliseconds to wait.
-    Milliseconds,
-    /// Seconds to wait.
-    Seconds,
-    /// Minutes to wait.
-    Minutes,
-    /// Seconds since 1970.
-    Epoch,
-    /// A date of HTTP or RFC 3339.
-    Date,
 }
 
 /// One HTTP status, or a list of them.

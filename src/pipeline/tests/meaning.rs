@@ -191,10 +191,10 @@ fn retries_responses_and_the_lake() {
 #[test]
 fn names_of_files() {
     for file in ["pipelines/Acme-1.toml", "units.toml", "a__restatements.toml", ".toml", ""] {
-        let error = parse(file, SMALL, &[]).expect_err(file);
+        let error = parse(file, SMALL, &[], &SharedQuotas::default()).expect_err(file);
         assert!(error.report().contains("the file's name makes the pipeline's name"), "{}", error.report());
     }
-    let error = parse("pipelines/Acme-1.toml", SMALL, &[]).expect_err("a capital letter");
+    let error = parse("pipelines/Acme-1.toml", SMALL, &[], &SharedQuotas::default()).expect_err("a capital letter");
     assert_snapshot!(error.report(), @r#"
     1 problem in `pipelines/Acme-1.toml`
     pipelines/Acme-1.toml:1: the file's name makes the pipeline's name "Acme-1": expected lower-case letters, digits and underscores, a letter first

@@ -7,7 +7,7 @@ use super::*;
 const DEMO: &str = include_str!("../../../pipelines/demo.toml");
 
 /// Lines that mean something, so that mutations get past the syntax.
-const LINES: [&str; 24] = [
+const LINES: [&str; 30] = [
     "[auth]",
     "kind = \"offset\"",
     "kind = 5",
@@ -15,6 +15,12 @@ const LINES: [&str; 24] = [
     "size = 99999999999999999999",
     "safety = nan",
     "requests = 1.5",
+    "shared = \"app\"",
+    "weights = { create = 30, poll = 0 }",
+    "endpoints = [\"metrics\", 1]",
+    "per = \"0s\"",
+    "window = \"fixed\"",
+    "[[usage]]",
     "[[quotas]]",
     "[columns.x]",
     "type = \"decimal\"",
@@ -35,7 +41,15 @@ const LINES: [&str; 24] = [
 ];
 
 fn never_internal(text: &str, settings: &[Override]) -> Result<(), TestCaseError> {
-    if let Err(error) = parse("demo.toml", text, settings) {
+    if let Err(error) = parse("demo.toml", text, settings, &SharedQuotas::default()) {
+        prop_assert_eq!(error.kind(), ErrorKind::BadInput, "{}", error.report());
+    }
+    Ok(())
+}
+
+/// The same of a settings file's quotas.
+fn shared_never_internal(text: &str) -> Result<(), TestCaseError> {
+    if let Err(error) = SharedQuotas::parse("hourmark.toml", text) {
         prop_assert_eq!(error.kind(), ErrorKind::BadInput, "{}", error.report());
     }
     Ok(())
@@ -47,6 +61,7 @@ proptest! {
     #[test]
     fn arbitrary_text_never_panics(text in "(?s).{0,200}") {
         never_internal(&text, &[])?;
+        shared_never_internal(&text)?;
     }
 
     #[test]
@@ -66,6 +81,16 @@ proptest! {
     }
 
     #[test]
+    fn settings_of_any_lines_never_panic(lines in prop::collection::vec(0usize..LINES.len(), 0..8)) {
+        let mut text = "[quotas.app]\n".to_owned();
+        for line in lines {
+            text.push_str(LINES[line]);
+            text.push('\n');
+        }
+        shared_never_internal(&text)?;
+    }
+
+    #[test]
     fn a_demo_with_bytes_changed_never_panics(
         edits in prop::collection::vec((0usize..6000, any::<char>()), 1..6)
     ) {
@@ -79,7 +104,7 @@ proptest! {
 
     #[test]
     fn any_setting_never_panics(
-        key in "(api|auth|accounts|request|pagination|hour|columns|window|quotas|retry|lake|responses|report)(\\.(0|1|kind|path|from|query|json|per|size|list|headers|a|status|wait|poll|rows|action|creates)){0,3}",
+        key in "(api|auth|accounts|request|pagination|hour|columns|window|quotas|usage|retry|lake|responses|report)(\\.(0|1|kind|path|from|query|json|per|size|list|headers|a|status|wait|poll|rows|action|creates)){0,3}",
         value in prop_oneof![any::<String>(), Just("{}".to_owned()), Just("[]".to_owned()), Just("-1".to_owned()),
             Just("{ kind = \"none\" }".to_owned()), Just("[{ a = 1 }]".to_owned()), Just("1e400".to_owned())]
     ) {

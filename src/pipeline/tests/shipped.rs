@@ -10,7 +10,7 @@ const DAY: u64 = 24 * HOUR;
 
 fn shipped(file: &str) -> Pipeline {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(file);
-    load(&path, &[]).unwrap_or_else(|error| panic!("{}", error.report()))
+    load(&path, &[], &SharedQuotas::default()).unwrap_or_else(|error| panic!("{}", error.report()))
 }
 
 fn pairs(parameters: &Parameters) -> Vec<(&str, &str)> {
@@ -35,7 +35,7 @@ fn the_demo_says_what_the_simulator_needs() {
     assert_eq!(demo.window.align, Align::Hour);
     assert_eq!(demo.window.refresh.last(), Some(&Duration::from_secs(28 * DAY)));
     let [quota] = demo.quotas.as_slice() else { panic!("one quota: {:?}", demo.quotas) };
-    assert_eq!((quota.units, quota.per, quota.burst, quota.safety), (20, Duration::from_secs(1), 1, 0.95));
+    assert_eq!((quota.units, quota.per, quota.burst, quota.safety), (20, Duration::from_secs(1), 1, 1.0));
     assert_eq!(demo.identity.account, Some(place("account_id")));
     let names: Vec<&str> = demo.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(
@@ -83,7 +83,8 @@ fn the_second_platform_sends_lists_and_utc_days() {
 fn the_starter_passes_as_it_is() {
     for name in ["acme", "tv_2"] {
         let file = format!("pipelines/{name}.toml");
-        let pipeline = parse(&file, &starter(name), &[]).unwrap_or_else(|error| panic!("{}", error.report()));
+        let pipeline = parse(&file, &starter(name), &[], &SharedQuotas::default())
+            .unwrap_or_else(|error| panic!("{}", error.report()));
         assert_eq!((pipeline.name.as_str(), pipeline.platform.as_str()), (name, name));
     }
 }
@@ -172,11 +173,11 @@ fn a_folder_gives_its_pipelines_by_name_and_every_error() {
     for (file, text) in [("b.toml", SMALL), ("a.toml", SMALL), ("c.toml", "platform = 1"), ("notes.txt", "")] {
         std::fs::write(folder.path().join(file), text).expect("written");
     }
-    let (pipelines, errors) = load_folder(folder.path(), &overrides(&["platform=other"]));
+    let (pipelines, errors) = load_folder(folder.path(), &overrides(&["platform=other"]), &SharedQuotas::default());
     let names: Vec<&str> = pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert!(pipelines.iter().all(|pipeline| pipeline.platform == "other"));
     assert_eq!(errors.len(), 1);
-    let (pipelines, errors) = load_folder(&folder.path().join("absent"), &[]);
+    let (pipelines, errors) = load_folder(&folder.path().join("absent"), &[], &SharedQuotas::default());
     assert_eq!((pipelines.len(), errors.len()), (0, 1));
 }
