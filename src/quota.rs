@@ -53,6 +53,8 @@ struct Shelf {
     read: HashSet<TallyKey>,
     /// Whether a desk is there.
     attended: bool,
+    /// Since when something is not written down.
+    unwritten: Option<Monotonic>,
 }
 
 /// Why a request may not be sent.
@@ -110,6 +112,7 @@ impl Quotas {
             used: Used::default(),
             read: HashSet::new(),
             attended: false,
+            unwritten: None,
         };
         Quotas {
             inner: Arc::new(Inner {

@@ -13,7 +13,7 @@ use super::limit::Limit;
 use super::tally::{Closed, Free, Tally, Wish};
 use crate::pipeline::{Endpoint, Quota, Scope};
 use crate::unit::Lane;
-use crate::usage::{Said, Whose};
+use crate::usage::Whose;
 
 /// A lower lane whose request was passed over so often goes first once.
 const PASSED_OVER: u32 = 9;
@@ -77,13 +77,13 @@ struct Gone {
 /// The tallies of a pipeline's limits.
 #[derive(Debug, Clone)]
 pub struct Book {
-    limits: Vec<Limit>,
-    tallies: HashMap<TallyKey, Tally>,
+    pub(super) limits: Vec<Limit>,
+    pub(super) tallies: HashMap<TallyKey, Tally>,
     latencies: Latencies,
     waiting: BTreeMap<(Lane, Ticket), Waiting>,
     gone: HashMap<PermitId, Gone>,
     passed_over: HashMap<Lane, u32>,
-    changed: HashSet<TallyKey>,
+    pub(super) changed: HashSet<TallyKey>,
     warnings: Vec<Warning>,
     /// The next moment at which one of those may go who wait for a moment and for nobody before them.
     wake: Option<Moment>,
@@ -128,7 +128,7 @@ impl Book {
         self.takes(needs).into_iter().map(|(key, _)| key).collect()
     }
 
-    fn takes(&self, needs: &Needs) -> Vec<(TallyKey, u32)> {
+    pub(super) fn takes(&self, needs: &Needs) -> Vec<(TallyKey, u32)> {
         let mut takes = Vec::new();
         for (index, limit) in self.limits.iter().enumerate() {
             let units = limit.units(needs.endpoint);
@@ -371,52 +371,6 @@ impl Book {
         }
     }
 
-    /// A request about `needs` was refused because of a limit of `scope`: nothing of the same scope goes for `wait`.
-    pub fn refuse(&mut self, needs: &Needs, scope: Scope, wait: Duration, why: &str, now: Moment) {
-        let declared = self
-            .limits
-            .iter()
-            .any(|limit| limit.scope == scope && limit.allowed.is_some() && limit.units(needs.endpoint) > 0);
-        for (key, _) in self.takes(needs) {
-            let Some(limit) = self.limits.get(key.0).filter(|limit| limit.scope == scope) else { continue };
-            let tally = self.tallies.entry(key.clone()).or_insert_with(|| Tally::new(limit));
-            tally.close(now + wait, why);
-            // The pace to cut is that of the declared limits, where there are any.
-            tally.refuse(limit, now, declared == limit.allowed.is_some());
-            self.changed.insert(key);
-        }
-    }
-
-    /// The platform told something about the limits of `whose` (of the one labelled `quota`, where that is said).
-    pub fn tell(&mut self, whose: &Whose, quota: Option<&str>, said: &Said, now: Moment) {
-        let ours = |limit: &Limit| limit.scope == whose.scope() && quota.is_none_or(|name| limit.label == name);
-        let declared = self.limits.iter().filter(|limit| ours(limit) && limit.allowed.is_some()).count();
-        for index in 0..self.limits.len() {
-            let limit = &self.limits[index];
-            if !ours(limit) || (declared > 0) != limit.allowed.is_some() {
-                continue;
-            }
-            let key = (index, whose.clone());
-            let tally = self.tallies.entry(key.clone()).or_insert_with(|| Tally::new(limit));
-            // Which of several limits a number means cannot be known.
-            if let Some(units) = said.limit.filter(|_| declared == 1) {
-                tally.learn(units);
-            }
-            if let Some(remaining) = said.remaining {
-                tally.tell(limit, remaining, said.wait, now);
-            }
-            match said.percent {
-                Some(percent) if percent >= 100.0 => {
-                    tally.close(now + said.wait.unwrap_or(limit.tempo()), &format!("{percent} % of a limit is used"));
-                    tally.slow_down(limit, now);
-                }
-                Some(percent) if percent >= SLOW_FROM => tally.slow_down(limit, now),
-                _ => {}
-            }
-            self.changed.insert(key);
-        }
-    }
-
     /// Until when the app's requests are closed, and why.
     pub fn closed(&self, now: Moment) -> Option<&Closed> {
         let apps = self.tallies.iter().filter(|((_, whose), _)| *whose == Whose::App);
@@ -436,9 +390,6 @@ impl Book {
         });
     }
 }
-
-/// From this share of a limit on, in percent, the pace is cut.
-const SLOW_FROM: f64 = 90.0;
 
 fn warn(limit: &Limit, tally: &mut Tally, now: Moment) -> Option<u8> {
     let allowed = limit.allowed.filter(|allowed| allowed.span.per > WARNED_FROM)?;

@@ -36,6 +36,7 @@
 //! | [`tally`] | one limit and one of those it is counted by |
 //! | [`kept`] | a tally as it outlives the process |
 //! | [`book`] | all tallies, and who goes next |
+//! | `told` | what the platform says of its limits |
 //! | [`forecast`] | how long a plan will take |
 
 pub mod adapt;
@@ -48,6 +49,7 @@ pub mod limit;
 pub mod moment;
 pub mod pace;
 pub mod tally;
+mod told;
 
 #[cfg(test)]
 mod tests;

@@ -54,29 +54,18 @@ fn pause(inner: &Inner) -> Duration {
 
 async fn turn(inner: &Arc<Inner>, kept: Option<&QuotaUse>) -> Result<()> {
     let Some(kept) = kept else {
-        let decisions = decide(inner, &mut inner.shelf());
+        let decisions = decide(&mut inner.shelf(), inner.clock.now());
         deliver(inner, decisions);
         return Ok(());
-    };
-    let now = inner.clock.now();
-    let (needed, due, changed) = {
-        let shelf = inner.shelf();
-        let unread = shelf.book.wanted().into_iter().filter(|key| !shelf.read.contains(key)).collect::<Vec<_>>();
-        (unread, shelf.book.is_due(now), shelf.book.has_changed())
     };
     let others = shared_waits(inner) && kept.changed().await?;
-    if needed.is_empty() && !due && !changed && !others {
-        // The moment at which the first may go must be known all the same.
-        let decisions = decide(inner, &mut inner.shelf());
-        debug_assert!(decisions.is_empty(), "nothing was due");
-        deliver(inner, decisions);
-        return Ok(());
-    }
+    let Some(needed) = reason_to_write(inner, others) else { return Ok(()) };
     let mut turn = kept.begin().await?;
     read(inner, &mut turn, needed).await?;
     let (decisions, changes) = {
         let mut shelf = inner.shelf();
-        let decisions = decide(inner, &mut shelf);
+        let decisions = decide(&mut shelf, inner.clock.now());
+        shelf.unwritten = None;
         (decisions, shelf.book.keep(&inner.holder))
     };
     if let Err(error) = save(turn, changes, inner.clock.now()).await {
@@ -119,8 +108,24 @@ async fn read(inner: &Inner, turn: &mut QuotaTurn, needed: Vec<TallyKey>) -> Res
     Ok(())
 }
 
-fn decide(inner: &Inner, shelf: &mut Shelf) -> Decisions {
+/// What must be read for a turn, where there is reason for one: somebody may go or must be told, something was never
+/// read, `others` changed something, or an answer has waited for long to be written down.
+fn reason_to_write(inner: &Inner, others: bool) -> Option<Vec<TallyKey>> {
+    let mut shelf = inner.shelf();
     let now = inner.clock.now();
+    let needed: Vec<TallyKey> = shelf.book.wanted().into_iter().filter(|key| !shelf.read.contains(key)).collect();
+    let since = shelf.book.has_changed().then(|| *shelf.unwritten.get_or_insert_with(Monotonic::now));
+    let late = since.is_some_and(|since| since.elapsed() >= WRITTEN_AFTER);
+    if others || late || !needed.is_empty() || shelf.book.is_due(now) {
+        return Some(needed);
+    }
+    // Nobody goes, as nobody is due; but it must be known when the first one will be.
+    let nobody = shelf.book.decide(now);
+    debug_assert!(nobody.is_empty(), "nobody was due");
+    None
+}
+
+fn decide(shelf: &mut Shelf, now: Moment) -> Decisions {
     let mut decisions = Vec::new();
     for decided in shelf.book.decide(now) {
         match decided {
