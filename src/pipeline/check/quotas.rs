@@ -13,7 +13,7 @@ use super::Checker;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Quotas of longer periods let everything go at once where the file does not say.
-const LONGEST_EVEN: Duration = Duration::from_secs(60);
+const LONGEST_EVEN: Duration = Duration::from_secs(10);
 
 /// The quotas of `hourmark.toml`, which `tree` was read from, by name. What is wrong goes to `problems`.
 pub(in super::super) fn shared_quotas(

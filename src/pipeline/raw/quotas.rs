@@ -37,7 +37,7 @@ pub(crate) struct Quota {
     pub window: Option<Counting>,
     /// With `window = "fixed"`: the IANA time zone on whose clock periods begin; UTC where it is not given.
     pub zone: Option<String>,
-    /// How many may go at once after a pause, at most `requests`; 1 where it is not given and `per` is up to 1m, else
+    /// How many may go at once after a pause, at most `requests`; 1 where it is not given and `per` is up to 10s, else
     /// `requests`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub burst: Option<u32>,

@@ -55,8 +55,8 @@ fn the_shortest_quota_has_every_default() {
         adapt: false,
         strict: false,
     };
-    let text = "[[quotas]]\nname = \"a\"\nrequests = 200\nper = \"1m\"\n[[quotas]]\nname = \"b\"\nrequests = 200\nper = \"61s\"\n";
-    assert_eq!(quotas(text), [quota("a", 60, 1), quota("b", 61, 200)]);
+    let text = "[[quotas]]\nname = \"a\"\nrequests = 200\nper = \"10s\"\n[[quotas]]\nname = \"b\"\nrequests = 200\nper = \"11s\"\n";
+    assert_eq!(quotas(text), [quota("a", 10, 1), quota("b", 11, 200)]);
 }
 
 #[test]
