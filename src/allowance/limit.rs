@@ -9,8 +9,8 @@ use crate::pipeline::{Endpoint, Quota, Scope, Weights};
 
 /// Late requests catch up by at most this share of a period: the windows keep the limit, the pace only spreads.
 const SLACK: u32 = 10;
-/// The share of a period that a permit is held for at most beyond it: what is left of the use is 97 %.
-const MARGIN: f64 = 0.03;
+/// The share of a period that a permit is held for at most beyond it: what is left of the use is 98 %.
+const MARGIN: f64 = 0.02;
 /// A limit whose pace is to be found begins at this share of its ceiling.
 const FIRST_TRY: f64 = 1.0 / 16.0;
 

@@ -15,14 +15,14 @@
 //!
 //! and to count a request without an answer as used. That holds whatever the network and the platform do, and uses
 //! `T / (T + L)` of the limit where answers take `L`: nearly all of it for periods of minutes and longer, and too little
-//! for a limit in a second. So a permit is held for at most three hundredths of the period beyond it:
+//! for a limit in a second. So a permit is held for at most two hundredths of the period beyond it:
 //!
 //! ```text
-//! g(i) >= min(a(i-N), g(i-N) + 0.03 T) + T
+//! g(i) >= min(a(i-N), g(i-N) + 0.02 T) + T
 //! ```
 //!
-//! The use is at least `1 / 1.03`, 97 %. It is exact as long as a request is counted within `0.03 T` of being let go,
-//! 30 ms for a limit in a second, whatever its answer takes: platforms count when a request arrives. Where one counts
+//! The use is at least `1 / 1.02`, 98 %. It is exact as long as a request is counted within `0.02 T` of being let go,
+//! 20 ms for a limit in a second, whatever its answer takes: platforms count when a request arrives. Where one counts
 //! later (`strict = true`, or found out by a refusal that nothing else explains) the first rule holds.
 //!
 //! | file | what |

@@ -54,7 +54,7 @@ proptest! {
     #[test]
     fn whatever_comes_if_it_is_counted_soon(quotas in limits(), calls in calls(60)) {
         let quotas: Vec<Quota> = quotas.into_iter().map(|quota| Quota { strict: false, ..quota }).collect();
-        let calls: Vec<Call> = calls.into_iter().map(|call| Call { there: call.there.min(ms(30)), ..call }).collect();
+        let calls: Vec<Call> = calls.into_iter().map(|call| Call { there: call.there.min(ms(20)), ..call }).collect();
         let mut book = Book::new("p", &quotas, FOREVER);
         let played = play(&mut book, &calls);
         prop_assert!(played.went.iter().all(Option::is_some), "everybody goes in the end");
@@ -105,8 +105,8 @@ fn nearly_all_of_a_limit_is_used_while_work_waits() {
             .map(|number| Call {
                 at: START,
                 needs: needs(&[], Lane::Hourly),
-                there: ms(20 + number * 7 % 11),
-                back: ms(90 + number * 5 % 11),
+                there: ms(10 + number * 7 % 11),
+                back: ms(100 + number * 5 % 11),
             })
             .collect();
         let played = play(&mut book, &calls);
