@@ -69,16 +69,17 @@ impl Adapt {
         };
     }
 
-    /// A request was refused at `now`, after `observed` units a second. One answer for all refusals of one tempo.
-    pub fn refused(&mut self, now: Moment, observed: f64, ceiling: Option<f64>, tempo: Duration) {
+    /// A request was refused at `now`. `observed` is how many units a second went lately, where the limit is not known: a
+    /// declared one is not taken to be lower because little was asked for. One answer for all refusals of one tempo.
+    pub fn refused(&mut self, now: Moment, observed: Option<f64>, ceiling: Option<f64>, tempo: Duration) {
         let lately = self.refused.is_some_and(|at| now.since(at) < tempo * 10);
         if self.refused.is_some_and(|at| now.since(at) < tempo) {
             return;
         }
         self.refused = Some(now);
         self.changed = now;
-        let known = self.rate.or(ceiling).unwrap_or(f64::INFINITY);
-        let level = known.min(observed.max(SLOWEST));
+        let known = self.rate.or(ceiling).unwrap_or(f64::MAX);
+        let level = observed.map_or(known, |observed| known.min(observed.max(SLOWEST)));
         let cut = if ceiling.is_some() && self.rate.is_none() && !lately { FIRST_CUT } else { CUT };
         self.level = Some(level);
         self.rate = Some((level * cut).max(SLOWEST));

@@ -102,6 +102,11 @@ impl Limit {
         Endpoint::ALL.into_iter().all(|endpoint| self.units(endpoint) > 0)
     }
 
+    /// Whether the platform published it.
+    pub fn is_certain(&self) -> bool {
+        self.allowed.is_some() && !self.adapt
+    }
+
     /// The pace of the whole limit in units a second, where one is declared.
     pub fn ceiling(&self) -> Option<f64> {
         self.allowed.map(|allowed| f64::from(allowed.units) / allowed.span.per.as_secs_f64())

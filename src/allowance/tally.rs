@@ -299,14 +299,14 @@ impl Tally {
         if unexplained {
             // Though the limit was kept as far as is known here: by the answers it is kept in any case.
             self.late = limit.allowed.is_some();
-            let observed = self.flow.0 * (-now.since(self.flow.1).as_secs_f64() / FLOW).exp();
-            self.adapt.refused(now, observed, limit.ceiling(), limit.tempo());
+            self.slow_down(limit, now);
         }
     }
 
     /// The platform says that use is high.
     pub fn slow_down(&mut self, limit: &Limit, now: Moment) {
-        let observed = self.flow.0 * (-now.since(self.flow.1).as_secs_f64() / FLOW).exp();
+        let lately = self.flow.0 * (-now.since(self.flow.1).as_secs_f64() / FLOW).exp();
+        let observed = (!limit.is_certain()).then_some(lately);
         self.adapt.refused(now, observed, limit.ceiling(), limit.tempo());
     }
 
