@@ -24,8 +24,8 @@ mod show;
 
 pub use show::{Use, uses};
 
-/// Use that nobody wrote for so long is forgotten: no limit has a longer period than a day.
-const FORGOTTEN_AFTER: chrono::TimeDelta = chrono::TimeDelta::days(3);
+/// Use that nobody wrote for so long is forgotten: no platform is believed that it wants a longer wait.
+const FORGOTTEN_AFTER: chrono::TimeDelta = chrono::TimeDelta::days(32);
 
 /// The limits of one pipeline, shared by all its workers. Cheap to clone.
 #[derive(Debug, Clone)]

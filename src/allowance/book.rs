@@ -376,19 +376,6 @@ impl Book {
         let apps = self.tallies.iter().filter(|((_, whose), _)| *whose == Whose::App);
         apps.filter_map(|(_, tally)| tally.closed(now)).max_by_key(|closed| closed.until)
     }
-
-    /// Drops tallies of accounts that say nothing any more.
-    pub fn sweep(&mut self, now: Moment) {
-        let limits = &self.limits;
-        self.tallies.retain(|(index, whose), tally| {
-            let Some(limit) = limits.get(*index) else { return false };
-            let idle = tally.closed(now).is_none()
-                && tally.in_use(limit, now) == 0
-                && tally.found_rate().is_none()
-                && tally.learned().is_none();
-            !(idle && limit.allowed.is_none() && matches!(whose, Whose::Account(_)))
-        });
-    }
 }
 
 fn warn(limit: &Limit, tally: &mut Tally, now: Moment) -> Option<u8> {

@@ -1,6 +1,34 @@
 //! Who goes when: all or nothing, no scope in another's way, no lane for ever last.
 
+use proptest::prelude::*;
+
 use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Whatever the higher lanes want: between two requests of a lane that waits go at most eleven others.
+    #[test]
+    fn no_lane_starves(wanted in prop::collection::vec(0usize..3, 10..150), units in 1u32..20) {
+        let mut book = Book::new("p", &[quota("app", units, ms(1_000), Scope::App)], FOREVER);
+        let lanes = [Lane::Hourly, Lane::Repair, Lane::Backfill];
+        let call = |lane: &usize| Call { at: START, needs: needs(&[], lanes[*lane]), there: ms(5), back: ms(5) };
+        let calls: Vec<Call> = wanted.iter().map(call).collect();
+        let played = play(&mut book, &calls);
+        let mut order: Vec<(Moment, Lane)> =
+            played.went.iter().zip(&calls).map(|(at, call)| (at.expect("went"), call.needs.lane)).collect();
+        // Requests of one moment are in any order.
+        order.sort_unstable_by_key(|(at, lane)| (*at, std::cmp::Reverse(*lane)));
+        for lane in lanes {
+            let mut others = 0;
+            for (place, (_, gone)) in order.iter().enumerate() {
+                let waits = order[place..].iter().any(|(_, later)| *later == lane);
+                others = if *gone == lane || !waits { 0 } else { others + 1 };
+                prop_assert!(others <= 11 + units, "{others} went before one of {lane:?}");
+            }
+        }
+    }
+}
 
 fn gone(decided: &[Decided]) -> Vec<Ticket> {
     decided
