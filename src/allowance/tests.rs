@@ -10,6 +10,7 @@ use crate::pipeline::{Counting, Endpoint, Quota, Scope, Weights};
 use crate::unit::Lane;
 use crate::usage::{Said, Whose};
 
+mod foretold;
 mod learning;
 mod never_over;
 mod queue;
