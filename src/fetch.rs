@@ -24,7 +24,7 @@ use crate::unit::{Account, Unit};
 use crate::usage;
 
 mod listing;
-mod parts;
+pub(crate) mod parts;
 mod read;
 mod report;
 mod send;

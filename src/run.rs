@@ -121,6 +121,7 @@ pub async fn run(
     };
     let result = passed.and(run.fetch.close().await);
     report.quotas = run.fetch.quotas().uses();
+    report.latency = run.fetch.quotas().mean_latency();
     report.take_counts(&meter.read(), began.elapsed());
     let summary = report.summary(result.as_ref().err());
     let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;

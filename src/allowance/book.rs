@@ -15,6 +15,8 @@ use crate::pipeline::{Endpoint, Quota, Scope};
 use crate::unit::Lane;
 use crate::usage::Whose;
 
+/// The limits that are not declared come first: one for each scope.
+const UNDECLARED: usize = 3;
 /// A lower lane whose request was passed over so often goes first once.
 const PASSED_OVER: u32 = 9;
 /// Warnings are given at these shares of a limit, in percent.
@@ -218,6 +220,19 @@ impl Book {
     /// A request waits no longer.
     pub fn forget(&mut self, ticket: Ticket) {
         self.waiting.retain(|(_, other), _| *other != ticket);
+    }
+
+    /// A copy that knows only the declared limit at `place`, counted from 0.
+    pub fn only(&self, place: usize) -> Book {
+        let index = UNDECLARED + place;
+        let mut book = self.clone();
+        book.forget_waiting();
+        let limits = std::mem::take(&mut book.limits);
+        book.limits = limits.into_iter().skip(index).take(1).collect();
+        let tallies = std::mem::take(&mut book.tallies);
+        let ours = tallies.into_iter().filter(|((limit, _), _)| *limit == index);
+        book.tallies = ours.map(|((_, whose), tally)| ((0, whose), tally)).collect();
+        book
     }
 
     /// Nobody waits any longer, and whoever comes now waits as long as it takes.

@@ -55,7 +55,7 @@ mod told;
 mod tests;
 
 pub use book::{Book, Decided, Needs, PermitId, Ticket};
-pub use forecast::{Forecast, Job, forecast};
+pub use forecast::{Crew, Forecast, Job, forecast};
 pub use limit::Limit;
 pub use moment::Moment;
 pub use tally::{Closed, Free, Tally};

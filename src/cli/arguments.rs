@@ -122,6 +122,12 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  hourmark plan\n  hourmark plan demo --from 2026-10-01 --to 2026-11-01")]
     Plan(PlanArguments),
 
+    /// Shows what is used of each limit, what is refused, and what is due needs of it
+    #[command(
+        after_help = "Examples:\n  hourmark quota\n  hourmark quota demo --format json\n  hourmark quota demo --reset"
+    )]
+    Quota(QuotaArguments),
+
     /// Shows watermarks, lag, last results and a heatmap of hours
     #[command(
         after_help = "Examples:\n  hourmark status\n  hourmark status demo --days 14\n  hourmark status --format json"
@@ -231,6 +237,26 @@ pub(super) struct PlanArguments {
     /// The first date after the backfill's last
     #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
     pub to: Option<NaiveDate>,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+}
+
+/// `quota`
+#[derive(Debug, Args)]
+pub(super) struct QuotaArguments {
+    /// Names of pipelines, or their files; all of the folder where none is given
+    #[arg(id = "names", value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// Forgets what is known to be used and closed: the platform has lifted it
+    #[arg(long)]
+    pub reset: bool,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
 }
 
 /// How tables of facts are printed.

@@ -4,11 +4,13 @@ mod arguments;
 mod check;
 mod demo;
 mod documents;
+mod foreseen;
 mod gaps;
 mod heatmap;
 mod planned;
 mod progress;
 mod query;
+mod quota;
 mod report;
 mod runs;
 mod screen;
@@ -63,6 +65,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Schedule(arguments) => runs::schedule(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Backfill(arguments) => runs::backfill(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Plan(arguments) => planned::plan(&settings()?, &screen, arguments).await,
+        Command::Quota(arguments) => quota::quota(&settings()?, &screen, arguments).await,
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
         Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,

@@ -10,17 +10,17 @@ use crate::unit::{Account, Unit};
 
 /// A piece of a unit that is asked for at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Which of the unit's parts, from 0.
-    pub(super) number: u32,
-    pub(super) accounts: Vec<Account>,
-    pub(super) window: Window,
+    pub(crate) number: u32,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) window: Window,
     /// At most so many campaigns in one request, where they are named in it.
-    pub(super) campaigns: usize,
+    pub(crate) campaigns: usize,
 }
 
 /// The parts of `unit`'s `accounts`, in the order of accounts and then of time.
-pub(super) fn parts(pipeline: &Pipeline, unit: &Unit, accounts: &[Account], sizes: &Sizes, alone: bool) -> Vec<Part> {
+pub(crate) fn parts(pipeline: &Pipeline, unit: &Unit, accounts: &[Account], sizes: &Sizes, alone: bool) -> Vec<Part> {
     let mut parts = Vec::new();
     let most = if alone { 1 } else { sizes.max_accounts.map_or(usize::MAX, |most| most as usize) };
     for accounts in accounts.chunks(most.max(1)) {

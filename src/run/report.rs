@@ -94,6 +94,8 @@ pub struct RunReport {
     pub stopped: bool,
     /// A failure that stops everything, as a refused token.
     pub fatal: Option<String>,
+    /// What the mean answer took; `None` where none came.
+    pub latency: Option<Duration>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -130,6 +132,7 @@ impl RunReport {
             waits: false,
             stopped: false,
             fatal: None,
+            latency: None,
             elapsed: Duration::ZERO,
         }
     }
@@ -237,6 +240,7 @@ impl RunReport {
             retries: self.retries,
             throttled: self.throttled,
             resume_at: self.resume.as_ref().map(|(until, _)| *until),
+            latency: self.latency,
             note,
         }
     }

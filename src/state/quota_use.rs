@@ -151,7 +151,7 @@ impl QuotaUse {
         }
     }
 
-    /// Forgets tallies that were saved last before `older_than`. That must be longer ago than the longest period of
+    /// Forgets the tallies that were saved last before `older_than`. That must be longer ago than the longest period of
     /// any quota, or use that still counts is forgotten.
     pub async fn sweep(&self, older_than: Instant) -> Result<()> {
         let mut turn = self.begin().await?;
@@ -163,6 +163,19 @@ impl QuotaUse {
         // What others wrote was not loaded in this turn, and is to be told in the next.
         let left = turn.opened.left;
         turn.end(left).await
+    }
+
+    /// Forgets everything about `quotas`: a person knows that the platform has lifted what it said.
+    pub async fn forget(&self, quotas: &[String]) -> Result<()> {
+        let mut turn = self.begin().await?;
+        for quota in quotas {
+            let gone = sqlx::query("DELETE FROM tallies WHERE quota = $1")
+                .bind(quota)
+                .execute(&mut turn.opened.connection)
+                .await;
+            gone.map_err(|error| told(&self.path, "forget quotas in", error.into()))?;
+        }
+        turn.commit().await
     }
 
     async fn opened(&self) -> OwnedMutexGuard<Opened> {

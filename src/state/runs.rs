@@ -1,5 +1,7 @@
 //! Runs: when each began, how it ended and what it did. The last 1000 of each pipeline are kept.
 
+use std::time::Duration;
+
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -75,6 +77,8 @@ pub struct RunSummary {
     pub throttled: u64,
     /// When to come back, where it ended waiting for quota.
     pub resume_at: Option<Instant>,
+    /// What the mean answer took; `None` where none came.
+    pub latency: Option<Duration>,
     /// Anything else worth a line; empty otherwise.
     pub note: String,
 }
@@ -166,7 +170,7 @@ impl State {
             sqlx::query(
                 "UPDATE runs SET ended_at = $2, outcome = $3, units_done = $4, units_failed = $5, units_waiting = $6, \
                  rows_added = $7, rows_changed = $8, rows_removed = $9, requests = $10, retries = $11, \
-                 throttled = $12, resume_at = $13, note = $14 WHERE id = $1",
+                 throttled = $12, resume_at = $13, note = $14, latency_ms = $15 WHERE id = $1",
             )
             .bind(id.0)
             .bind(seconds(now))
@@ -182,6 +186,7 @@ impl State {
             .bind(stored(summary.throttled))
             .bind(summary.resume_at.map(seconds))
             .bind(&summary.note)
+            .bind(summary.latency.map(|latency| stored(latency.as_millis() as u64)))
             .execute(&self.writer)
             .await?;
             Ok::<(), Trouble>(())
@@ -250,7 +255,9 @@ pub(super) fn run_from(row: &SqliteRow, unended: RunEnd) -> Result<RunRecord, Tr
 
 fn summary_from(row: &SqliteRow) -> Result<RunSummary, Trouble> {
     let resume_at: Option<i64> = row.try_get("resume_at")?;
+    let latency: Option<i64> = row.try_get("latency_ms")?;
     Ok(RunSummary {
+        latency: latency.map(|milliseconds| Duration::from_millis(count(milliseconds))),
         outcome: row.try_get("outcome")?,
         units_done: count(row.try_get("units_done")?),
         units_failed: count(row.try_get("units_failed")?),

@@ -288,6 +288,7 @@ async fn runs_say_how_they_ended(state: &State) {
     let held = lease(state, "ads").await;
     let done = state.begin_run("ads", RunKind::Hourly, began).await.expect("a run");
     let summary = RunSummary {
+        latency: Some(std::time::Duration::from_millis(120)),
         outcome: "waiting".to_owned(),
         units_done: 1,
         units_failed: 2,

@@ -11,6 +11,7 @@ mod disk;
 mod documents;
 mod errors;
 mod faults;
+mod foretold;
 mod hours;
 mod layers;
 mod lease;

@@ -1,15 +1,22 @@
 //! What a plan takes, before anything is sent.
 
 use super::*;
-use crate::allowance::{Job, forecast};
+use crate::allowance::{Crew, Forecast, Job, forecast};
 
 fn jobs(count: usize, requests: u32, accounts: usize) -> Vec<Job> {
-    let job = |number: usize| Job { needs: needs(&[&format!("a{}", number % accounts)], Lane::Hourly), requests };
-    (0..count).map(job).collect()
+    (0..count).map(|number| job(&format!("a{}", number % accounts), requests)).collect()
+}
+
+fn job(account: &str, requests: u32) -> Job {
+    Job { accounts: vec![account.to_owned()], lane: Lane::Hourly, steps: vec![(Endpoint::Metrics, requests)] }
+}
+
+fn told(book: &Book, jobs: &[Job], workers: usize) -> Forecast {
+    forecast(book, jobs, &Crew { workers, latency: ms(50), patience: ms(300_000) }, START)
 }
 
 fn seconds(book: &Book, jobs: &[Job], workers: usize) -> f64 {
-    forecast(book, jobs, workers, ms(50), START).takes.as_secs_f64()
+    told(book, jobs, workers).takes.as_secs_f64()
 }
 
 #[test]
@@ -33,6 +40,7 @@ fn what_is_used_already_is_waited_for() {
     let mut book = Book::new("p", &quotas, FOREVER);
     let fresh = seconds(&book, &jobs(2, 6, 1), 1);
     assert!((3_600.0..3_601.0).contains(&fresh), "{fresh}");
+    assert_eq!(told(&book, &jobs(2, 6, 1), 1).pauses, 1);
     for _ in 0..8 {
         book.ask(&needs(&["a0"], Lane::Hourly));
     }
@@ -43,11 +51,11 @@ fn what_is_used_already_is_waited_for() {
     let took = seconds(&book, &jobs(2, 5, 1), 1);
     assert!((3_000.0..3_001.0).contains(&took), "{took}");
     // Other accounts do not wait for this one.
-    assert!(seconds(&book, &[Job { needs: needs(&["b"], Lane::Hourly), requests: 5 }], 1) < 1.0);
+    assert!(seconds(&book, &[job("b", 5)], 1) < 1.0);
 }
 
 #[test]
 fn a_plan_without_requests_takes_nothing() {
     let book = Book::new("p", &[], FOREVER);
-    assert_eq!(forecast(&book, &[], 8, ms(50), START).takes, Duration::ZERO);
+    assert_eq!(told(&book, &[], 8), Forecast { requests: 0, takes: Duration::ZERO, pauses: 0 });
 }
