@@ -5,6 +5,7 @@
 // Tests say on standard error that they were skipped, and why.
 #![allow(clippy::print_stderr)]
 
+mod answers;
 mod commands;
 mod contract;
 mod disk;
@@ -17,9 +18,13 @@ mod layers;
 mod lease;
 mod outside;
 mod quota;
+mod quota_accounts;
+mod quota_restarts;
+mod quota_told;
 mod readers;
 mod recovery;
 mod reference;
+mod reports;
 mod restatement;
 mod sample;
 mod sandbox;

@@ -165,3 +165,61 @@ impl Drop for Running {
 fn ran(output: Output) -> Ran {
     Ran::of(output)
 }
+
+/// The demo's only quota, as its file has it.
+const QUOTA: &str = "[[quotas]]                                  # 20 requests in any second\nname = \"app\"\nrequests = 20\n\
+                     per = \"1s\"\n";
+
+/// Declares `limits` instead of the demo's only quota: name, scope, requests, period, and further lines.
+pub fn declare(sandbox: &Sandbox, limits: &[(&str, &str, u32, &str, &str)]) {
+    let mut text = String::new();
+    for (name, scope, requests, per, more) in limits {
+        let limit = format!("name = \"{name}\"\nscope = \"{scope}\"\nrequests = {requests}\nper = \"{per}\"\n{more}\n");
+        text.push_str(&format!("[[quotas]]\n{limit}\n"));
+    }
+    sandbox.edit(QUOTA, &text);
+}
+
+/// Adds tables to the demo's file, before the rules that it has.
+pub fn add(sandbox: &Sandbox, tables: &str) {
+    sandbox.edit("\n[[responses]]", &format!("\n{tables}\n[[responses]]"));
+}
+
+/// One account in a request.
+pub fn one_each(arguments: &[&'static str]) -> Vec<&'static str> {
+    [arguments, &["--set", "request.accounts_per_request=1"]].concat()
+}
+
+/// A backfill of one day in UTC, one account in a request.
+pub fn day(arguments: &[&'static str]) -> Vec<&'static str> {
+    let day = ["backfill", "demo", "--from", "2026-11-18", "--to", "2026-11-19"];
+    one_each(&[&day[..], arguments].concat())
+}
+
+/// What is true of that day.
+pub fn truth_of_day(api: &Api) -> Rows {
+    api.truth("2026-11-18T00:00:00Z", "2026-11-19T00:00:00Z")
+}
+
+/// Requests that the quotas refused, in whatever way, and those of them that were not in a penalty.
+pub fn refusals(api: &Api) -> (u64, u64) {
+    let stats = api.stats();
+    let count = |name: &str| stats["refusals"][name].as_u64().expect("a count");
+    (count("requests"), count("violations"))
+}
+
+/// The most that arrived in any window of each limit of a scope.
+pub fn highest(api: &Api, scope: &str) -> Vec<u64> {
+    let stats = api.stats();
+    let limits = stats["highest_use"][scope].as_array().expect("limits").clone();
+    limits.iter().map(|limit| limit["arrived"].as_u64().expect("a count")).collect()
+}
+
+/// Asserts that the server refused nothing and saw no more than `most` in any window of the app's limits.
+#[track_caller]
+pub fn assert_kept(api: &Api, most: &[u64]) {
+    assert_eq!(refusals(api), (0, 0), "{}", api.stats());
+    let seen = highest(api, "app");
+    assert_eq!(seen.len(), most.len());
+    assert!(seen.iter().zip(most).all(|(seen, most)| seen <= most), "{}", api.stats());
+}
