@@ -378,6 +378,10 @@ impl Book {
         for (key, _) in &gone.takes {
             if let Some(tally) = self.tallies.get_mut(key) {
                 tally.sends(permit.0, now);
+                if self.limits.get(key.0).is_some_and(|limit| limit.shared && limit.allowed.is_some()) {
+                    // Others shall know.
+                    self.changed.insert(key.clone());
+                }
             }
         }
     }

@@ -15,6 +15,9 @@ const LONG: Duration = Duration::from_secs(3600);
 const LOWER_SHARE: u32 = 10;
 /// Over so long the pace of the last requests is averaged.
 const FLOW: f64 = 1.0;
+/// What another process let go it may have sent a little later than it wrote down; what it knows better it writes within
+/// this time.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// Requests of other processes that were not answered by now never will be.
 const LOST_AFTER: Duration = Duration::from_secs(600);
 
@@ -159,11 +162,11 @@ impl Tally {
         let settled = self.counted.used(&allowed.span, now);
         let (mut open, mut lower) = (0u32, settled.other);
         let mut releases = Vec::new();
-        for request in self.under_way() {
+        for (request, released) in self.under_way(allowed) {
             if request.lane != Lane::Hourly {
                 lower = lower.saturating_add(request.units);
             }
-            match self.release(allowed, request) {
+            match released {
                 Some(at) if at <= now => {}
                 Some(at) => {
                     open = open.saturating_add(request.units);
@@ -221,8 +224,11 @@ impl Tally {
         self.learned.map_or(allowed.units, |learned| learned.clamp(1, allowed.units))
     }
 
-    fn under_way(&self) -> impl Iterator<Item = &Open> {
-        self.open.values().chain(self.others.iter().map(|others| &others.open))
+    /// Requests without an answer, and when each counts no more all the same.
+    fn under_way(&self, allowed: &Allowed) -> impl Iterator<Item = (&Open, Option<Moment>)> {
+        let own = self.open.values().map(|open| (open, self.release(allowed, open)));
+        let others = self.others.iter().map(|others| &others.open);
+        own.chain(others.map(|open| (open, self.release(allowed, open).map(|at| at + TOLD_AFTER))))
     }
 
     /// Lets request `id` go.
@@ -344,16 +350,16 @@ impl Tally {
         let Some(allowed) = limit.allowed else { return 0 };
         let settled = self.counted.used(&allowed.span, now).units();
         let open: u32 = self
-            .under_way()
-            .filter(|open| self.release(&allowed, open).is_none_or(|at| at > now))
-            .map(|open| open.units)
+            .under_way(&allowed)
+            .filter(|(_, released)| released.is_none_or(|at| at > now))
+            .map(|(open, _)| open.units)
             .sum();
         settled.saturating_add(open)
     }
 
     /// Units under way.
     pub fn under_way_units(&self) -> u32 {
-        self.under_way().map(|open| open.units).sum()
+        self.open.values().chain(self.others.iter().map(|others| &others.open)).map(|open| open.units).sum()
     }
 
     /// Until when it is closed, and why.
