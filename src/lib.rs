@@ -33,7 +33,7 @@
 //! | words | [`error`], [`secret`], [`time`], [`unit`] | no I/O, no async (but reading a secret) |
 //! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
-//! | story | [`fetch`], [`run`], [`schedule`] | what happens in which order |
+//! | story | [`fetch`], [`run`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
 //! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
 //!
@@ -71,6 +71,7 @@ pub mod telemetry;
 pub mod fetch;
 pub mod run;
 pub mod schedule;
+pub mod serve;
 
 pub mod cli;
 pub mod simulate;

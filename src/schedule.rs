@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::Pipeline;
 use crate::plan::Ask;
 use crate::run::{self, Environment, Order, Progress, RunReport};
+use crate::serve::Board;
 use crate::telemetry::Meter;
 use crate::time::Instant;
 
@@ -34,6 +35,7 @@ const GRACE: Duration = Duration::from_secs(9);
 pub async fn schedule(
     environment: Environment,
     pipelines: Vec<Arc<Pipeline>>,
+    board: Arc<Board>,
     told: impl Fn(&RunReport) + Clone + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<()> {
@@ -45,7 +47,7 @@ pub async fn schedule(
         add_job(&scheduler, &pipeline, ring.clone()).await?;
         let _full = ring.try_send(());
         loops.spawn(watch(pipeline.clone(), ring, answered.clone(), stop.clone()));
-        loops.spawn(answer(environment.clone(), pipeline, rung, answered, told.clone(), stop.clone()));
+        loops.spawn(answer(environment.clone(), pipeline, rung, answered, board.clone(), told.clone(), stop.clone()));
     }
     scheduler.start().await.map_err(|error| broken("start", error))?;
     stop.cancelled().await;
@@ -80,6 +82,7 @@ async fn answer(
     pipeline: Arc<Pipeline>,
     mut rung: mpsc::Receiver<()>,
     answered: Arc<AtomicI64>,
+    board: Arc<Board>,
     told: impl Fn(&RunReport),
     stop: CancellationToken,
 ) {
@@ -90,7 +93,7 @@ async fn answer(
             bell = rung.recv() => if bell.is_none() { return },
         }
         // A run that has to wait for quota is taken up again when it may, not at the next tick.
-        while let Some(until) = once(&environment, &pipeline, &answered, &told, &stop).await {
+        while let Some(until) = once(&environment, &pipeline, &answered, &board, &told, &stop).await {
             come_back(until, environment.clock.now(), &stop).await;
             if stop.is_cancelled() {
                 return;
@@ -104,13 +107,18 @@ async fn once(
     environment: &Environment,
     pipeline: &Arc<Pipeline>,
     answered: &AtomicI64,
+    board: &Board,
     told: &impl Fn(&RunReport),
     stop: &CancellationToken,
 ) -> Option<Instant> {
     answered.store(chrono::Utc::now().timestamp(), Ordering::Relaxed);
     let order = Order { ask: Ask::Due, accounts: Vec::new() };
     let (meter, progress) = (Arc::new(Meter::default()), Arc::new(Progress::default()));
-    match run::run(environment, pipeline.clone(), &order, meter, progress, stop.clone()).await {
+    board.began(&pipeline.name, meter.clone(), progress.clone(), chrono::Utc::now());
+    let ended = run::run(environment, pipeline.clone(), &order, meter, progress, stop.clone()).await;
+    let lag = lag(environment, pipeline).await;
+    board.ended(&pipeline.name, ended.as_ref(), lag, due_by(pipeline), chrono::Utc::now());
+    match ended {
         Ok(report) => {
             told(&report);
             report.resume.map(|(until, _)| until)
@@ -120,6 +128,19 @@ async fn once(
             None
         }
     }
+}
+
+/// How long the oldest hour that is not published is over.
+async fn lag(environment: &Environment, pipeline: &Pipeline) -> Option<Duration> {
+    let accounts = environment.state.accounts(&pipeline.name).await.ok()?;
+    let oldest = accounts.iter().map(|known| known.watermark).min()?;
+    (environment.clock.now() - oldest).to_std().ok()
+}
+
+/// When the next run must have begun.
+fn due_by(pipeline: &Pipeline) -> Option<Instant> {
+    let cron = pipeline.schedule.parse::<Cron>().ok()?;
+    cron.find_next_occurrence(&chrono::Utc::now(), false).ok().map(|next| next + LATE + LATE)
 }
 
 /// Waits until the platform lets us come back.

@@ -23,4 +23,5 @@ mod reference;
 mod restatement;
 mod sample;
 mod sandbox;
+mod served;
 mod story;
