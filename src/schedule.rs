@@ -94,8 +94,8 @@ async fn answer(
         }
         // A run that has to wait for quota is taken up again when it may, not at the next tick.
         while let Some(until) = once(&environment, &pipeline, &answered, &board, &told, &stop).await {
-            come_back(until, environment.clock.now(), &stop).await;
-            if stop.is_cancelled() {
+            let wait = (until - environment.clock.now()).to_std().unwrap_or_default();
+            if !come_back(wait, &mut rung, &stop).await {
                 return;
             }
         }
@@ -143,12 +143,14 @@ fn due_by(pipeline: &Pipeline) -> Option<Instant> {
     cron.find_next_occurrence(&chrono::Utc::now(), false).ok().map(|next| next + LATE + LATE)
 }
 
-/// Waits until the platform lets us come back.
-async fn come_back(until: Instant, now: Instant, stop: &CancellationToken) {
-    let wait = (until - now).to_std().unwrap_or_default();
+/// Waits until the platform lets us come back, or until the next tick: accounts that need not wait are due then. `false`
+/// where there is nothing more to wait for.
+async fn come_back(wait: Duration, rung: &mut mpsc::Receiver<()>, stop: &CancellationToken) -> bool {
     tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(wait) => {}
+        biased;
+        () = stop.cancelled() => false,
+        bell = rung.recv() => bell.is_some(),
+        () = tokio::time::sleep(wait) => true,
     }
 }
 
@@ -176,6 +178,18 @@ fn missed(cron: &Cron, last: Instant, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_wait_ends_with_the_next_tick() {
+        let (ring, mut rung) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let day = Duration::from_secs(86_400);
+        ring.send(()).await.expect("a bell");
+        assert!(come_back(day, &mut rung, &stop).await, "the tick is answered");
+        assert!(come_back(Duration::ZERO, &mut rung, &stop).await, "the wait is over");
+        stop.cancel();
+        assert!(!come_back(day, &mut rung, &stop).await, "it is told to stop");
+    }
 
     #[test]
     fn a_tick_counts_as_missed_only_when_it_is_late() {

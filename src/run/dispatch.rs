@@ -33,7 +33,14 @@ pub(super) enum Turn {
     /// This one.
     Take(Unit),
     /// This one has to wait too long: it is put back.
-    PutBack(Unit, Duration),
+    PutBack {
+        /// Which.
+        unit: Unit,
+        /// How long it would wait.
+        wait: Duration,
+        /// For what.
+        why: String,
+    },
     /// The time for these units is up.
     TimeIsUp,
     /// There are no more.
@@ -76,7 +83,10 @@ impl Dispatch {
         }
         let Some((wait, place)) = best else { return Turn::Done };
         match units.remove(place) {
-            Some(unit) if wait > self.patience => Turn::PutBack(unit, wait),
+            Some(unit) if wait > self.patience => {
+                let why = self.quotas.why(&self.needs(&unit));
+                Turn::PutBack { unit, wait, why }
+            }
             Some(unit) => Turn::Take(unit),
             None => Turn::Done,
         }

@@ -324,9 +324,8 @@ impl Worker {
         while !self.halt.is_cancelled() {
             let ended = match self.dispatch.next(self.clock.now()) {
                 Turn::Take(unit) => self.unit(unit).await,
-                Turn::PutBack(unit, wait) => {
-                    let reason = format!("{unit} has to wait for its quota");
-                    Ended::ComeBack { unit, until: self.fetch.after(wait), reason }
+                Turn::PutBack { unit, wait, why } => {
+                    Ended::ComeBack { unit, until: self.fetch.after(wait), reason: why }
                 }
                 Turn::TimeIsUp | Turn::Done => return,
             };
