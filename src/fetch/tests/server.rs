@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,8 @@ pub(super) enum Reply {
     Bytes(Vec<u8>),
     /// Writes these bytes and says nothing more.
     Stall(Vec<u8>),
+    /// Writes these bytes after a while and closes.
+    Late(Duration, Vec<u8>),
 }
 
 impl Reply {
@@ -40,7 +43,7 @@ impl Reply {
     /// Leaves the last bytes of an answer away and closes.
     pub(super) fn cut(self, bytes: usize) -> Reply {
         match self {
-            Reply::Bytes(mut whole) | Reply::Stall(mut whole) => {
+            Reply::Bytes(mut whole) | Reply::Stall(mut whole) | Reply::Late(_, mut whole) => {
                 whole.truncate(whole.len() - bytes);
                 Reply::Bytes(whole)
             }
@@ -50,7 +53,14 @@ impl Reply {
     /// Leaves the last bytes of an answer away and keeps the connection.
     pub(super) fn stalled(self, bytes: usize) -> Reply {
         match self.cut(bytes) {
-            Reply::Bytes(part) | Reply::Stall(part) => Reply::Stall(part),
+            Reply::Bytes(part) | Reply::Stall(part) | Reply::Late(_, part) => Reply::Stall(part),
+        }
+    }
+
+    /// The same after a while.
+    pub(super) fn late(self, by: Duration) -> Reply {
+        match self {
+            Reply::Bytes(bytes) | Reply::Stall(bytes) | Reply::Late(_, bytes) => Reply::Late(by, bytes),
         }
     }
 }
@@ -63,17 +73,22 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(script: Vec<Reply>) -> Server {
+        let mut script = script.into_iter();
+        // Beyond the script: an answer that no retry follows, so that the test sees one request too many.
+        Server::answering(move |_| script.next().unwrap_or_else(|| Reply::status(418))).await
+    }
+
+    /// A server that answers each request, head and body as they were sent, as `answer` says.
+    pub(super) async fn answering(mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
         tokio::spawn(async move {
-            let mut script = script.into_iter();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let Some(request) = read_request(&mut stream).await else { continue };
-                seen.lock().expect("requests").push(request);
-                // Beyond the script: an answer that no retry follows, so that the test sees one request too many.
-                let reply = script.next().unwrap_or_else(|| Reply::status(418));
+                seen.lock().expect("requests").push(request.clone());
+                let reply = answer(&request);
                 tokio::spawn(write_reply(stream, reply));
             }
         });
@@ -87,6 +102,13 @@ impl Server {
     /// All requests as they were sent.
     pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("requests").clone()
+    }
+
+    /// The values of the header `name` (in lower case), of the requests that carry it.
+    pub(super) fn headers(&self, name: &str) -> Vec<String> {
+        let start = format!("{name}: ");
+        let value = |request: &String| request.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned));
+        self.requests().iter().filter_map(value).collect()
     }
 
     /// Their paths and queries.
@@ -103,8 +125,11 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
         let read = stream.read(&mut buffer).await.ok()?;
         bytes.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if text.contains("\r\n\r\n") {
-            return Some(text);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().expect("a length")) {
+                return Some(text);
+            }
         }
         if read == 0 {
             return None;
@@ -116,6 +141,10 @@ async fn write_reply(mut stream: TcpStream, reply: Reply) {
     let (bytes, wait) = match reply {
         Reply::Bytes(bytes) => (bytes, false),
         Reply::Stall(bytes) => (bytes, true),
+        Reply::Late(by, bytes) => {
+            tokio::time::sleep(by).await;
+            (bytes, false)
+        }
     };
     // The client may hang up first; that is what some tests are about.
     let _ = stream.write_all(&bytes).await;
