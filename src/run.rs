@@ -368,3 +368,6 @@ fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
         buckets: pipeline.lake.buckets,
     }
 }
+
+#[cfg(test)]
+mod tests;

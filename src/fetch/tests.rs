@@ -20,7 +20,7 @@ mod limits;
 mod lists;
 mod paging;
 mod reports;
-mod server;
+pub(crate) mod server;
 mod sizes;
 
 use server::{Reply, Server};

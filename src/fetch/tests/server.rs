@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the server does with one request.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Writes these bytes and closes.
     Bytes(Vec<u8>),
     /// Writes these bytes and says nothing more.
@@ -18,7 +18,7 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut bytes = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             bytes.push_str(&format!("{name}: {value}\r\n"));
@@ -27,21 +27,21 @@ impl Reply {
         Reply::Bytes([bytes.as_bytes(), body].concat())
     }
 
-    pub(super) fn ok(body: &str) -> Reply {
+    pub(crate) fn ok(body: &str) -> Reply {
         Reply::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    pub(super) fn status(status: u16) -> Reply {
+    pub(crate) fn status(status: u16) -> Reply {
         Reply::new(status, &[], b"")
     }
 
     /// Closes without a word.
-    pub(super) fn reset() -> Reply {
+    pub(crate) fn reset() -> Reply {
         Reply::Bytes(Vec::new())
     }
 
     /// Leaves the last bytes of an answer away and closes.
-    pub(super) fn cut(self, bytes: usize) -> Reply {
+    pub(crate) fn cut(self, bytes: usize) -> Reply {
         match self {
             Reply::Bytes(mut whole) | Reply::Stall(mut whole) | Reply::Late(_, mut whole) => {
                 whole.truncate(whole.len() - bytes);
@@ -51,14 +51,14 @@ impl Reply {
     }
 
     /// Leaves the last bytes of an answer away and keeps the connection.
-    pub(super) fn stalled(self, bytes: usize) -> Reply {
+    pub(crate) fn stalled(self, bytes: usize) -> Reply {
         match self.cut(bytes) {
             Reply::Bytes(part) | Reply::Stall(part) | Reply::Late(_, part) => Reply::Stall(part),
         }
     }
 
     /// The same after a while.
-    pub(super) fn late(self, by: Duration) -> Reply {
+    pub(crate) fn late(self, by: Duration) -> Reply {
         match self {
             Reply::Bytes(bytes) | Reply::Stall(bytes) | Reply::Late(_, bytes) => Reply::Late(by, bytes),
         }
@@ -66,20 +66,20 @@ impl Reply {
 }
 
 /// The server and what it was asked.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    pub(super) async fn start(script: Vec<Reply>) -> Server {
+    pub(crate) async fn start(script: Vec<Reply>) -> Server {
         let mut script = script.into_iter();
         // Beyond the script: an answer that no retry follows, so that the test sees one request too many.
         Server::answering(move |_| script.next().unwrap_or_else(|| Reply::status(418))).await
     }
 
     /// A server that answers each request, head and body as they were sent, as `answer` says.
-    pub(super) async fn answering(mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Server {
+    pub(crate) async fn answering(mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -95,24 +95,24 @@ impl Server {
         Server { address, requests }
     }
 
-    pub(super) fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// All requests as they were sent.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("requests").clone()
     }
 
     /// The values of the header `name` (in lower case), of the requests that carry it.
-    pub(super) fn headers(&self, name: &str) -> Vec<String> {
+    pub(crate) fn headers(&self, name: &str) -> Vec<String> {
         let start = format!("{name}: ");
         let value = |request: &String| request.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned));
         self.requests().iter().filter_map(value).collect()
     }
 
     /// Their paths and queries.
-    pub(super) fn targets(&self) -> Vec<String> {
+    pub(crate) fn targets(&self) -> Vec<String> {
         let target = |request: &String| request.split(' ').nth(1).expect("a target").to_owned();
         self.requests().iter().map(target).collect()
     }
