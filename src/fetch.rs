@@ -317,4 +317,4 @@ impl Fetch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -318,7 +318,9 @@ fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
     let Verdict::Throttled { wait, scope, why } = verdict else { return (verdict, Scope::App) };
     let full = |told: &&Told| {
         let said = &told.said;
-        said.remaining == Some(0) || said.percent.is_some_and(|percent| percent >= 100.0)
+        // A wait beside what is left is when the limit is whole again; a wait without it is one to be kept.
+        let waits = said.remaining.is_none() && said.wait.is_some_and(|wait| !wait.is_zero());
+        said.remaining == Some(0) || said.percent.is_some_and(|percent| percent >= 100.0) || waits
     };
     let full: Vec<&Told> = told.iter().filter(full).collect();
     // The widest of the scopes that are full; the app where nothing tells, because that is the safe guess.
