@@ -152,7 +152,7 @@ mod tests {
         let dispatch = dispatch(&["1", "2"]);
         close(&dispatch, "1", Scope::Account, 3000);
         assert_eq!(taken(next(&dispatch)), "2");
-        let Turn::PutBack(unit, wait) = next(&dispatch) else { panic!("too long") };
+        let Turn::PutBack { unit, wait, .. } = next(&dispatch) else { panic!("too long") };
         assert_eq!((unit.accounts[0].id.as_str(), wait.as_secs_f64().round()), ("1", 3000.0));
     }
 
