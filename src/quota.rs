@@ -154,7 +154,11 @@ impl Quotas {
         let told = receiver.await;
         drop(guard);
         match told {
-            Ok(Ok(id)) => Ok(Permit { inner: self.inner.clone(), id, open: true }),
+            Ok(Ok(id)) => {
+                // Writing it down and waking up took a while: the request is sent no earlier than now.
+                self.inner.shelf().book.sends(id, self.inner.clock.now());
+                Ok(Permit { inner: self.inner.clone(), id, open: true })
+            }
             Ok(Err(unpermitted)) => Err(unpermitted),
             Err(_) => Err(Unpermitted::Broken(Error::internal("the desk that gives permits has gone"))),
         }

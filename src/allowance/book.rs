@@ -380,6 +380,17 @@ impl Book {
         self.wake
     }
 
+    /// A request that was let go is really sent at `now`, not earlier: the time in which it can be counted begins then.
+    pub fn sends(&mut self, permit: PermitId, now: Moment) {
+        let Some(gone) = self.gone.get_mut(&permit) else { return };
+        gone.at = gone.at.max(now);
+        for (key, _) in &gone.takes {
+            if let Some(tally) = self.tallies.get_mut(key) {
+                tally.sends(permit.0, now);
+            }
+        }
+    }
+
     /// A request was answered, or broke, at `at`: from now on nobody counts it.
     pub fn settle(&mut self, permit: PermitId, at: Moment, answered: bool) {
         let Some(gone) = self.gone.remove(&permit) else { return };

@@ -253,6 +253,13 @@ impl Tally {
         self.open.insert(id, Open { granted: now, units: wish.units, lane: wish.lane });
     }
 
+    /// Request `id` is sent at `now`, not when it was let go.
+    pub(super) fn sends(&mut self, id: u64, now: Moment) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.granted = open.granted.max(now);
+        }
+    }
+
     /// Request `id` was answered, or will never be, at `now`.
     pub fn settle(&mut self, limit: &Limit, id: u64, now: Moment) {
         let Some(open) = self.open.remove(&id) else { return };

@@ -61,12 +61,17 @@ async fn turn(inner: &Arc<Inner>, kept: Option<&QuotaUse>) -> Result<()> {
     let others = shared_waits(inner) && kept.changed().await?;
     let Some(needed) = reason_to_write(inner, others) else { return Ok(()) };
     let mut turn = kept.begin().await?;
-    read(inner, &mut turn, needed).await?;
-    let (decisions, changes) = {
+    let mut needed = needed;
+    let (decisions, changes) = loop {
+        read(inner, &mut turn, needed).await?;
         let mut shelf = inner.shelf();
-        let decisions = decide(&mut shelf, inner.clock.now());
-        shelf.unwritten = None;
-        (decisions, shelf.book.keep(&inner.holder))
+        // Who began to wait while that was read may need a tally whose use is not known yet.
+        needed = unread(&shelf);
+        if needed.is_empty() {
+            let decisions = decide(&mut shelf, inner.clock.now());
+            shelf.unwritten = None;
+            break (decisions, shelf.book.keep(&inner.holder));
+        }
     };
     if let Err(error) = save(turn, changes, inner.clock.now()).await {
         take_back(inner, decisions);
@@ -113,7 +118,7 @@ async fn read(inner: &Inner, turn: &mut QuotaTurn, needed: Vec<TallyKey>) -> Res
 fn reason_to_write(inner: &Inner, others: bool) -> Option<Vec<TallyKey>> {
     let mut shelf = inner.shelf();
     let now = inner.clock.now();
-    let needed: Vec<TallyKey> = shelf.book.wanted().into_iter().filter(|key| !shelf.read.contains(key)).collect();
+    let needed = unread(&shelf);
     let since = shelf.book.has_changed().then(|| *shelf.unwritten.get_or_insert_with(Monotonic::now));
     let late = since.is_some_and(|since| since.elapsed() >= WRITTEN_AFTER);
     if others || late || !needed.is_empty() || shelf.book.is_due(now) {
@@ -123,6 +128,11 @@ fn reason_to_write(inner: &Inner, others: bool) -> Option<Vec<TallyKey>> {
     let nobody = shelf.book.decide(now);
     debug_assert!(nobody.is_empty(), "nobody was due");
     None
+}
+
+/// The tallies that somebody who waits needs and whose kept use was not read.
+fn unread(shelf: &Shelf) -> Vec<TallyKey> {
+    shelf.book.wanted().into_iter().filter(|key| !shelf.read.contains(key)).collect()
 }
 
 fn decide(shelf: &mut Shelf, now: Moment) -> Decisions {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DurationRound, TimeDelta};
+
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::lake::Published;
 use crate::plan::{Ask, Plan};
@@ -203,8 +205,12 @@ impl RunReport {
         }
     }
 
-    /// The earliest of the moments that units were told to come back at.
+    /// The earliest of the moments that units were told to come back at, in full seconds as it is shown: rounded up, or who
+    /// comes back then would have to wait again.
     pub(super) fn come_back(&mut self, until: Instant, reason: String) {
+        let until = until
+            .duration_trunc(TimeDelta::seconds(1))
+            .map_or(until, |floor| if floor < until { floor + TimeDelta::seconds(1) } else { floor });
         if self.resume.as_ref().is_none_or(|(known, _)| until < *known) {
             self.resume = Some((until, reason));
         }
