@@ -1,6 +1,6 @@
 //! From a [`Unit`] to its [`Slice`]: permit, send, classify, decode, page, until the last page has been read.
 //!
-//! There is one loop over attempts ([`send`]), and every request goes through it: metrics, account lists, campaign
+//! There is one loop over attempts (`send`), and every request goes through it: metrics, account lists, campaign
 //! lists. A unit is all or nothing: a page that fails for good fails the unit, and nothing of it remains.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -317,4 +317,4 @@ impl Fetch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

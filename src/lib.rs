@@ -11,7 +11,8 @@
 //!      |
 //!   plan ── ledger + rules + now -> units, newest first                               (pure)
 //!      |
-//!   fetch ─ request (pure) -> quota permit -> http -> classify (pure) -> retry (pure)
+//!   fetch ─ request (pure) -> permit: allowance (pure) by the quota desk, written down -> http
+//!      |     -> usage, classify (pure) -> retry (pure): again, less, without the account, later
 //!      |     -> decode straight into Arrow (pure) -> page: next request, or done (pure)
 //!      |  a Slice: all rows of a unit, made only when its last page has been read
 //!      v
@@ -30,10 +31,10 @@
 //!
 //! | layer | modules | rule |
 //! |---|---|---|
-//! | words | [`error`], [`secret`], [`time`], [`unit`] | no I/O, no async (but reading a secret) |
+//! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
 //! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
-//! | story | [`fetch`], [`run`], [`schedule`] | what happens in which order |
+//! | story | [`fetch`], [`run`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
 //! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
 //!
@@ -71,6 +72,7 @@ pub mod telemetry;
 pub mod fetch;
 pub mod run;
 pub mod schedule;
+pub mod serve;
 
 pub mod cli;
 pub mod simulate;

@@ -202,6 +202,11 @@ impl Quotas {
         }
     }
 
+    /// Why a request of `needs` has to wait.
+    pub fn why(&self, needs: &Needs) -> String {
+        self.inner.shelf().book.why(needs, self.inner.clock.now())
+    }
+
     /// For how long the platform lets nothing of the whole app go, and why.
     pub fn closed(&self) -> Option<(Duration, String)> {
         let now = self.inner.clock.now();

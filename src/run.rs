@@ -27,12 +27,12 @@ use crate::lake::{Dataset, DatasetSpec, Lake};
 use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
-use crate::plan::{self, Ask, Plan, Subject};
+use crate::plan::{self, Ask, Plan, Subject, grid_zone};
 use crate::quota::Quotas;
-use crate::state::{Acquired, KnownAccount, Lease, RunKind, State};
+use crate::state::{Acquired, CreationEnd, KnownAccount, Lease, RunKind, State};
 use crate::telemetry::Meter;
-use crate::time::{Clock, Instant, date_at, day};
-use crate::unit::Account;
+use crate::time::{Clock, Instant, date_at, day, hours_in, slot};
+use crate::unit::{Account, Unit, UnitKey};
 
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
@@ -93,6 +93,8 @@ struct Run<'a> {
     fetch: Arc<Fetch>,
     progress: Arc<Progress>,
     stop: CancellationToken,
+    /// The units of earlier runs that it went on with.
+    taken_up: OnceLock<HashSet<UnitKey>>,
 }
 
 /// Runs `order` on `pipeline` and reports. Failures of single units are in the report; an error means that the run as
@@ -114,7 +116,16 @@ pub async fn run(
     let lease = acquire(environment, &pipeline.name, started).await?;
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
     let mut report = RunReport::new(&pipeline.name, order.ask);
-    let run = Run { environment, pipeline, dataset, lease: Arc::new(lease), fetch: Arc::new(fetch), progress, stop };
+    let run = Run {
+        environment,
+        pipeline,
+        dataset,
+        lease: Arc::new(lease),
+        fetch: Arc::new(fetch),
+        progress,
+        stop,
+        taken_up: OnceLock::new(),
+    };
     let passed = match run.fetch.open(run.lease.clone()).await {
         Ok(()) => pass(&run, order, &mut report).await,
         Err(error) => Err(error),
@@ -236,8 +247,40 @@ impl Run<'_> {
         if begun.is_empty() {
             return Ok(());
         }
+        let begun = self.unread_since(begun).await?;
+        let keys = begun.iter().map(|unit| unit.key.clone()).collect();
+        // A run takes up once.
+        let _first = self.taken_up.set(keys);
         report.planned += begun.len() as u64;
         self.work(begun, None, report).await.map(|_| ())
+    }
+
+    /// Those of `begun` of whose hours none was read after the unit was begun: what it would bring is older.
+    async fn unread_since(&self, begun: Vec<Unit>) -> Result<Vec<Unit>> {
+        let mut since: HashMap<UnitKey, Instant> = HashMap::new();
+        for creation in self.environment.state.creations(&self.pipeline.name).await? {
+            if creation.end == CreationEnd::Open {
+                let at = since.entry(creation.unit).or_insert(creation.begun_at);
+                *at = creation.begun_at.min(*at);
+            }
+        }
+        let mut unread = Vec::new();
+        for unit in begun {
+            let Some(since) = since.get(&unit.key) else { continue };
+            let (from, to) = (unit.window.from(), unit.window.to());
+            let ledgers = self.environment.state.ledgers(&self.pipeline.name, from, to).await?;
+            let newer = unit.accounts.iter().any(|account| {
+                let mut hours = hours_in(unit.window, grid_zone(&self.pipeline, account));
+                let Some(ledger) = ledgers.get(&account.id) else { return false };
+                hours.any(|hour| ledger.confirmed(slot(hour)).is_some_and(|read| read > *since))
+            });
+            if newer {
+                tracing::info!(unit = %unit.key, "not taken up: its hours were read since");
+            } else {
+                unread.push(unit);
+            }
+        }
+        Ok(unread)
     }
 
     /// Remembers the listed accounts and gives those that the order is about, without those that were lately found to
@@ -273,7 +316,13 @@ impl Run<'_> {
     }
 
     async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {
-        plan_now(Some(&self.environment.state), &self.pipeline, known, ask, self.environment.clock.now()).await
+        let now = self.environment.clock.now();
+        let mut plan = plan_now(Some(&self.environment.state), &self.pipeline, known, ask, now).await?;
+        // What was taken up and did not succeed is for the next run.
+        if let Some(taken_up) = self.taken_up.get() {
+            plan.units.retain(|unit| !taken_up.contains(&unit.key));
+        }
+        Ok(plan)
     }
 }
 
@@ -320,3 +369,6 @@ fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
         buckets: pipeline.lake.buckets,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::Pipeline;
 use crate::plan::Ask;
 use crate::run::{self, Environment, Order, Progress, RunReport};
+use crate::serve::Board;
 use crate::telemetry::Meter;
 use crate::time::Instant;
 
@@ -34,6 +35,7 @@ const GRACE: Duration = Duration::from_secs(9);
 pub async fn schedule(
     environment: Environment,
     pipelines: Vec<Arc<Pipeline>>,
+    board: Arc<Board>,
     told: impl Fn(&RunReport) + Clone + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<()> {
@@ -45,7 +47,7 @@ pub async fn schedule(
         add_job(&scheduler, &pipeline, ring.clone()).await?;
         let _full = ring.try_send(());
         loops.spawn(watch(pipeline.clone(), ring, answered.clone(), stop.clone()));
-        loops.spawn(answer(environment.clone(), pipeline, rung, answered, told.clone(), stop.clone()));
+        loops.spawn(answer(environment.clone(), pipeline, rung, answered, board.clone(), told.clone(), stop.clone()));
     }
     scheduler.start().await.map_err(|error| broken("start", error))?;
     stop.cancelled().await;
@@ -80,6 +82,7 @@ async fn answer(
     pipeline: Arc<Pipeline>,
     mut rung: mpsc::Receiver<()>,
     answered: Arc<AtomicI64>,
+    board: Arc<Board>,
     told: impl Fn(&RunReport),
     stop: CancellationToken,
 ) {
@@ -90,9 +93,9 @@ async fn answer(
             bell = rung.recv() => if bell.is_none() { return },
         }
         // A run that has to wait for quota is taken up again when it may, not at the next tick.
-        while let Some(until) = once(&environment, &pipeline, &answered, &told, &stop).await {
-            come_back(until, environment.clock.now(), &stop).await;
-            if stop.is_cancelled() {
+        while let Some(until) = once(&environment, &pipeline, &answered, &board, &told, &stop).await {
+            let wait = (until - environment.clock.now()).to_std().unwrap_or_default();
+            if !come_back(wait, &mut rung, &stop).await {
                 return;
             }
         }
@@ -104,13 +107,18 @@ async fn once(
     environment: &Environment,
     pipeline: &Arc<Pipeline>,
     answered: &AtomicI64,
+    board: &Board,
     told: &impl Fn(&RunReport),
     stop: &CancellationToken,
 ) -> Option<Instant> {
     answered.store(chrono::Utc::now().timestamp(), Ordering::Relaxed);
     let order = Order { ask: Ask::Due, accounts: Vec::new() };
     let (meter, progress) = (Arc::new(Meter::default()), Arc::new(Progress::default()));
-    match run::run(environment, pipeline.clone(), &order, meter, progress, stop.clone()).await {
+    board.began(&pipeline.name, meter.clone(), progress.clone(), chrono::Utc::now());
+    let ended = run::run(environment, pipeline.clone(), &order, meter, progress, stop.clone()).await;
+    let lag = lag(environment, pipeline).await;
+    board.ended(&pipeline.name, ended.as_ref(), lag, due_by(pipeline), chrono::Utc::now());
+    match ended {
         Ok(report) => {
             told(&report);
             report.resume.map(|(until, _)| until)
@@ -122,12 +130,27 @@ async fn once(
     }
 }
 
-/// Waits until the platform lets us come back.
-async fn come_back(until: Instant, now: Instant, stop: &CancellationToken) {
-    let wait = (until - now).to_std().unwrap_or_default();
+/// How long the oldest hour that is not published is over.
+async fn lag(environment: &Environment, pipeline: &Pipeline) -> Option<Duration> {
+    let accounts = environment.state.accounts(&pipeline.name).await.ok()?;
+    let oldest = accounts.iter().map(|known| known.watermark).min()?;
+    (environment.clock.now() - oldest).to_std().ok()
+}
+
+/// When the next run must have begun.
+fn due_by(pipeline: &Pipeline) -> Option<Instant> {
+    let cron = pipeline.schedule.parse::<Cron>().ok()?;
+    cron.find_next_occurrence(&chrono::Utc::now(), false).ok().map(|next| next + LATE + LATE)
+}
+
+/// Waits until the platform lets us come back, or until the next tick: accounts that need not wait are due then. `false`
+/// where there is nothing more to wait for.
+async fn come_back(wait: Duration, rung: &mut mpsc::Receiver<()>, stop: &CancellationToken) -> bool {
     tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(wait) => {}
+        biased;
+        () = stop.cancelled() => false,
+        bell = rung.recv() => bell.is_some(),
+        () = tokio::time::sleep(wait) => true,
     }
 }
 
@@ -155,6 +178,18 @@ fn missed(cron: &Cron, last: Instant, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_wait_ends_with_the_next_tick() {
+        let (ring, mut rung) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let day = Duration::from_secs(86_400);
+        ring.send(()).await.expect("a bell");
+        assert!(come_back(day, &mut rung, &stop).await, "the tick is answered");
+        assert!(come_back(Duration::ZERO, &mut rung, &stop).await, "the wait is over");
+        stop.cancel();
+        assert!(!come_back(day, &mut rung, &stop).await, "it is told to stop");
+    }
 
     #[test]
     fn a_tick_counts_as_missed_only_when_it_is_late() {

@@ -251,6 +251,15 @@ impl Book {
         self.free_takes(&self.takes(needs), needs.lane, now)
     }
 
+    /// Why such a request has to wait at `now`.
+    pub fn why(&self, needs: &Needs, now: Moment) -> String {
+        let takes = self.takes(needs);
+        match self.free_takes(&takes, needs.lane, now) {
+            Free::At(until) => self.reason(&takes, needs.lane, now, until),
+            Free::Now | Free::OnAnswer => "other requests are under way".to_owned(),
+        }
+    }
+
     fn free_takes(&self, takes: &[(TallyKey, u32)], lane: Lane, now: Moment) -> Free {
         takes.iter().fold(Free::Now, |free, take| free.and(self.free_take(take, lane, now)))
     }

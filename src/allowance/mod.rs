@@ -37,7 +37,7 @@
 //! | [`kept`] | a tally as it outlives the process |
 //! | [`book`] | all tallies, and who goes next |
 //! | `told` | what the platform says of its limits |
-//! | [`forecast`] | how long a plan will take |
+//! | [`mod@forecast`] | how long a plan will take |
 
 pub mod adapt;
 pub mod book;

@@ -109,7 +109,7 @@ pub(super) enum Command {
 
     /// Runs pipelines on their cron schedules until it is stopped
     #[command(after_help = "Each tick asks for what is due, so a missed tick heals by itself.\n\n\
-        Examples:\n  hourmark schedule\n  hourmark schedule demo --log-format json")]
+        Examples:\n  hourmark schedule\n  hourmark schedule demo --log-format json\n  hourmark schedule --listen 127.0.0.1:9464")]
     Schedule(ScheduleArguments),
 
     /// Fetches past dates, newest first; may be stopped and started again
@@ -198,6 +198,10 @@ pub(super) struct ScheduleArguments {
     /// Names of pipelines, or their files; all of the folder where none is given
     #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
+
+    /// Serves `/metrics` for Prometheus and `/health` at this address, as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", env = "HOURMARK_LISTEN")]
+    pub listen: Option<std::net::SocketAddr>,
 }
 
 /// `backfill`

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Outcome, Result};
 use crate::page::PageCursor;
-use crate::pipeline::{self, Accounts, Align, Auth, Pipeline, Placeholder};
+use crate::pipeline::{self, Accounts, Align, Auth, Counting, Endpoint, Pipeline, Placeholder, Quota};
 use crate::request::{Request, listing_request, metrics_request, uses};
 use crate::run::first_hour;
 use crate::time::{Instant, Window, date_at, day};
@@ -60,13 +60,7 @@ fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
         format!("  columns     {}", columns_line(pipeline)),
     ];
     for quota in &pipeline.quotas {
-        let used = f64::from(quota.units) * quota.safety;
-        lines.push(format!(
-            "  quota       {}: {} per {}, {used:.1} of them used",
-            quota.name,
-            quota.units,
-            span(quota.per)
-        ));
+        lines.push(format!("  quota       {}", quota_line(quota)));
     }
     lines.push(format!("  signed by   {}", auth_line(&pipeline.auth)));
     for (what, request) in first_requests(pipeline, now)? {
@@ -74,6 +68,31 @@ fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
         lines.extend(request.to_string().lines().map(|line| format!("    {line}")));
     }
     Ok(lines.join("\n"))
+}
+
+fn quota_line(quota: &Quota) -> String {
+    let mut line = format!("{}: {} per {} by {}", quota.name, quota.units, span(quota.per), quota.scope.word());
+    if quota.shared {
+        line.push_str(", shared");
+    }
+    if let Counting::Fixed(zone) = quota.counting {
+        line.push_str(&format!(", counted by the clock of {}", zone.name()));
+    }
+    if quota.safety < 1.0 {
+        line.push_str(&format!(", {:.1} of them used", f64::from(quota.units) * quota.safety));
+    }
+    if !quota.endpoints.is_empty() {
+        let words: Vec<&str> = quota.endpoints.iter().map(|endpoint| endpoint.word()).collect();
+        line.push_str(&format!(", only {}", words.join(", ")));
+    }
+    let heavy = Endpoint::ALL.into_iter().filter(|endpoint| quota.weights.of(*endpoint) > 1);
+    for endpoint in heavy {
+        line.push_str(&format!(", {} counts {}", endpoint.word(), quota.weights.of(endpoint)));
+    }
+    if quota.adapt {
+        line.push_str(", its pace is found by trying");
+    }
+    line
 }
 
 fn accounts_line(pipeline: &Pipeline) -> String {

@@ -49,6 +49,7 @@ async fn of_pipeline(state: &State, pipeline: &Pipeline, now: Instant) -> Result
     let Some(oldest) = known.iter().map(|known| known.watermark).min() else { return Ok(Vec::new()) };
     let ledgers = state.ledgers(&pipeline.name, oldest, now).await?;
     let failed = state.failed_units(&pipeline.name).await?;
+    let skipped = state.skipped(&pipeline.name).await?;
     let last = state.last_runs(&pipeline.name, 1).await?.into_iter().next();
     let waiting = last.and_then(|run| run.resume_at()).filter(|until| *until > now);
     let nothing = AccountLedger::default();
@@ -56,7 +57,10 @@ async fn of_pipeline(state: &State, pipeline: &Pipeline, now: Instant) -> Result
     for account in &known {
         let ledger = ledgers.get(&account.account.id).unwrap_or(&nothing);
         for (window, hours) in stretches(pipeline, account, ledger, now) {
-            let reason = reason(&failed, &account.account.id, window, waiting);
+            let reason = match skipped.iter().find(|skip| skip.account_id == account.account.id) {
+                Some(skip) => format!("the account is left out since {}: {}", short(skip.since), skip.reason),
+                None => reason(&failed, &account.account.id, window, waiting),
+            };
             gaps.push(Gap { account: account.account.id.clone(), window, hours, reason });
         }
     }

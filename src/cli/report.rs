@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use crate::error::Outcome;
 use crate::plan::Ask;
+use crate::quota::Use;
 use crate::run::RunReport;
 
+/// Limits of longer periods are shown.
+const LASTING: Duration = Duration::from_secs(60);
 /// Failed units shown with their reasons.
 const FAILURES_SHOWN: usize = 10;
 
@@ -59,10 +62,48 @@ pub(super) fn table(report: &RunReport) -> String {
             format!("... and {} more; `hourmark gaps` lists them all", report.failed - FAILURES_SHOWN as u64),
         );
     }
+    for skipped in report.skipped.iter().take(FAILURES_SHOWN) {
+        fact("left out", format!("account {}: {}", skipped.account, skipped.reason));
+    }
+    if report.skipped.len() > FAILURES_SHOWN {
+        let more = report.skipped.len() - FAILURES_SHOWN;
+        fact("left out", format!("... and {more} more accounts; `hourmark status` lists them all"));
+    }
+    for used in fullest(&report.quotas) {
+        fact("quota", used);
+    }
     if let Some((until, reason)) = &report.resume {
         fact("waiting", format!("come back at {}: {reason}", until.format("%Y-%m-%d %H:%M:%SZ")));
     }
     lines.join("\n")
+}
+
+/// How much is used of each limit that lasts, by whoever used the most of it. Limits of a few seconds are empty again.
+fn fullest(uses: &[Use]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    let mut by_share: Vec<(u64, &Use, u32, Duration)> = Vec::new();
+    for used in uses {
+        if let Some((units, per)) = used.limit.filter(|(_, per)| *per > LASTING) {
+            by_share.push((u64::from(used.used) * 1_000_000 / u64::from(units.max(1)), used, units, per));
+        }
+    }
+    by_share.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.whose.cmp(&b.1.whose)));
+    for (_, used, units, per) in by_share {
+        if seen.contains(&used.quota.as_str()) {
+            continue;
+        }
+        seen.push(&used.quota);
+        let refused = if used.refused > 0 { format!(", {} refused", used.refused) } else { String::new() };
+        lines.push(format!(
+            "{}: {} of {units} in {} used by {}{refused}",
+            used.quota,
+            used.used,
+            span(per),
+            used.whose
+        ));
+    }
+    lines
 }
 
 /// One line for logs and schedules.

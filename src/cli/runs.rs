@@ -10,6 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::plan::Ask;
 use crate::run::{self, Environment, Order, Progress, RunReport};
 use crate::schedule;
+use crate::serve::{self, Board};
 use crate::telemetry::Meter;
 
 use super::arguments::{BackfillArguments, RunArguments, ScheduleArguments};
@@ -85,9 +86,14 @@ pub(super) async fn schedule(
     for pipeline in &pipelines {
         screen.remark(&format!("{}: due at `{}` (UTC)", pipeline.name, pipeline.schedule));
     }
+    let board = Arc::new(Board::new(pipelines.iter().map(|pipeline| pipeline.name.as_str())));
+    if let Some(address) = arguments.listen {
+        let taken = serve::serve(board.clone(), address, stop.clone()).await?;
+        screen.remark(&format!("metrics at http://{taken}/metrics"));
+    }
     let screen = *screen;
     let told = move |report: &RunReport| screen.remark(&report::line(report));
-    schedule::schedule(environment, pipelines, told, stop).await?;
+    schedule::schedule(environment, pipelines, board, told, stop).await?;
     Ok(Outcome::Done)
 }
 

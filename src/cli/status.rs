@@ -10,7 +10,7 @@ use crate::error::{Error, Outcome, Result};
 use crate::ledger::{AccountLedger, HourState, hour_state};
 use crate::pipeline::Pipeline;
 use crate::plan::grid_zone;
-use crate::state::{FailedUnit, KnownAccount, RunRecord, State};
+use crate::state::{FailedUnit, KnownAccount, RunRecord, Skip, State};
 use crate::time::{Instant, Window, hours_in, next_hour, short, slot, slot_start};
 
 use super::arguments::{ListFormat, StatusArguments};
@@ -49,6 +49,7 @@ pub(super) struct Facts<'a> {
     heatmap: Heatmap,
     last_run: Option<RunRecord>,
     failed: Vec<FailedUnit>,
+    skipped: Vec<Skip>,
     now: Instant,
     days: i64,
 }
@@ -76,6 +77,7 @@ impl<'a> Facts<'a> {
             heatmap: Heatmap::default(),
             last_run: state.last_runs(&pipeline.name, 1).await?.into_iter().next(),
             failed: state.failed_units(&pipeline.name).await?,
+            skipped: state.skipped(&pipeline.name).await?,
             now,
             days,
         };
@@ -127,6 +129,14 @@ impl<'a> Facts<'a> {
             return lines.join("\n");
         }
         lines.push(self.table());
+        for skip in self.skipped.iter().take(ACCOUNTS_SHOWN) {
+            lines.push(format!(
+                "  left out     account {} since {}: {}",
+                skip.account_id,
+                short(skip.since),
+                skip.reason
+            ));
+        }
         for failed in self.failed.iter().take(5) {
             lines.push(format!("  failed       {}: {}", failed.unit, failed.reason));
         }
@@ -188,6 +198,13 @@ impl<'a> Facts<'a> {
                 })
             })
             .collect();
+        let skipped: Vec<Value> = self
+            .skipped
+            .iter()
+            .map(|skip| json!({
+                "account_id": skip.account_id, "since": skip.since, "last_tried": skip.last_tried, "reason": skip.reason,
+            }))
+            .collect();
         let failed: Vec<Value> = self
             .failed
             .iter()
@@ -202,6 +219,7 @@ impl<'a> Facts<'a> {
             })),
             "accounts": accounts,
             "failed": failed,
+            "skipped": skipped,
         })
     }
 }

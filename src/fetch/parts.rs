@@ -3,9 +3,12 @@
 //! A platform that answers "too much data" is asked for half as much: first of the accounts, then of the hours, then of
 //! the campaigns. The size that was found is remembered for each account, so the next unit begins with it.
 
+use chrono_tz::Tz;
+
 use crate::pipeline::{Align, Pipeline};
+use crate::plan::grid_zone;
 use crate::state::{Size, Sizes};
-use crate::time::{Instant, Window, date_at, day, hours_in};
+use crate::time::{Instant, Window, date_at, day, hours_in, next_hour};
 use crate::unit::{Account, Unit};
 
 /// A piece of a unit that is asked for at once.
@@ -40,22 +43,14 @@ pub(crate) fn parts(pipeline: &Pipeline, unit: &Unit, accounts: &[Account], size
 /// `window` in pieces of at most `hours` hours, or as few days as make at least one where whole days are asked for.
 fn windows(pipeline: &Pipeline, accounts: &[Account], window: Window, hours: Option<u32>) -> Vec<Window> {
     let (Some(hours), Some(first)) = (hours, accounts.first()) else { return vec![window] };
-    let zone = match pipeline.window.align {
-        Align::AccountDay => first.time_zone,
-        Align::Hour | Align::UtcDay => chrono_tz::Tz::UTC,
-    };
     let mut pieces = Vec::new();
     let mut from = window.from();
     while from < window.to() {
         let to = match pipeline.window.align {
-            Align::Hour => from + chrono::Duration::hours(i64::from(hours.max(1))),
-            Align::AccountDay | Align::UtcDay => {
-                let mut to = from;
-                for _ in 0..(hours / 24).max(1) {
-                    to = day(date_at(to, zone), zone).to();
-                }
-                to
-            }
+            // On the clock by which the platform counts: an hour of it is never cut in two.
+            Align::Hour => after_hours(from, hours, grid_zone(pipeline, first)),
+            Align::AccountDay => after_days(from, days(hours), first.time_zone),
+            Align::UtcDay => after_days(from, days(hours), Tz::UTC),
         };
         let to = to.min(window.to());
         pieces.extend(Window::new(from, to));
@@ -64,13 +59,26 @@ fn windows(pipeline: &Pipeline, accounts: &[Account], window: Window, hours: Opt
     pieces
 }
 
+/// So many days are in `hours`, at least one; one of 23 hours among them is a day as well.
+fn days(hours: u32) -> u32 {
+    (hours.saturating_add(1) / 24).max(1)
+}
+
+fn after_hours(from: Instant, hours: u32, zone: Tz) -> Instant {
+    (0..hours.max(1)).fold(from, |hour, _| next_hour(hour, zone))
+}
+
+fn after_days(from: Instant, days: u32, zone: Tz) -> Instant {
+    (0..days).fold(from, |begin, _| day(date_at(begin, zone), zone).to())
+}
+
 /// What to ask for instead of `part`, which was too much: a size to learn; `None` where it cannot be less.
 pub(super) fn halved(pipeline: &Pipeline, part: &Part, campaigns_named: usize) -> Option<Size> {
     let [account] = part.accounts.as_slice() else {
         return Some(Size::Accounts { most: u32::try_from(part.accounts.len() / 2).unwrap_or(u32::MAX) });
     };
     let account = account.id.clone();
-    let hours = length(part.window);
+    let hours = length(pipeline, part);
     let least = match pipeline.window.align {
         Align::Hour => 1,
         Align::AccountDay | Align::UtcDay => 25,
@@ -82,11 +90,16 @@ pub(super) fn halved(pipeline: &Pipeline, part: &Part, campaigns_named: usize) -
     (named > 1).then(|| Size::Campaigns { account, most: u32::try_from(named / 2).unwrap_or(u32::MAX) })
 }
 
-fn length(window: Window) -> u32 {
-    u32::try_from(hours_in(window, chrono_tz::Tz::UTC).count()).unwrap_or(u32::MAX)
+/// How many hours the part has.
+fn length(pipeline: &Pipeline, part: &Part) -> u32 {
+    let zone = part.accounts.first().map_or(Tz::UTC, |account| grid_zone(pipeline, account));
+    u32::try_from(hours_in(part.window, zone).count()).unwrap_or(u32::MAX)
 }
 
 /// The part of `window` that had ended by `ended`.
 pub(super) fn ended_by(window: Window, ended: Instant) -> Option<Window> {
     Window::new(window.from(), window.to().min(ended))
 }
+
+#[cfg(test)]
+mod tests;

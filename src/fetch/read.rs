@@ -88,6 +88,19 @@ pub(super) enum Cut {
     Halted(Halt),
 }
 
+impl Cut {
+    /// Why `part` was not read to its end, where so many `campaigns` were named in the request that `halt` was the answer
+    /// to. What an answer means does not depend on what was asked: too much data is too much data, whether the rows are
+    /// asked for, a report over them, or how that stands.
+    pub(super) fn of(part: &Part, campaigns: usize, halt: Halt) -> Cut {
+        match halt {
+            Halt::TooMuch { why } => Cut::TooMuch { part: part.clone(), campaigns, why },
+            Halt::Gone { why } => Cut::Gone { part: part.clone(), why },
+            halt => Cut::Halted(halt),
+        }
+    }
+}
+
 impl From<Halt> for Cut {
     fn from(halt: Halt) -> Cut {
         Cut::Halted(halt)
@@ -236,10 +249,7 @@ impl Fetch {
         let make = |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, part.window, campaigns, page);
         let read = self.read_pages(reading, Endpoint::Metrics, make, sent, gathered).await;
         read.map_err(|cut| match cut {
-            Cut::Halted(Halt::TooMuch { why }) => {
-                Cut::TooMuch { part: part.clone(), campaigns: campaigns.map_or(0, <[String]>::len), why }
-            }
-            Cut::Halted(Halt::Gone { why }) => Cut::Gone { part: part.clone(), why },
+            Cut::Halted(halt) => Cut::of(part, campaigns.map_or(0, <[String]>::len), halt),
             other => other,
         })
     }
@@ -262,7 +272,7 @@ impl Fetch {
             let page = pager.at();
             let first = page.number == 1;
             let request = make(page).map_err(Halt::from)?;
-            let request = self.keyed(reading, request, page.number).await?;
+            let request = self.keyed(reading, request).await?;
             let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
             let (context, rows) = (reading.context, &mut gathered.rows);
             let answered =

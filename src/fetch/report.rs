@@ -15,11 +15,10 @@ use crate::pipeline::{Endpoint, JsonPath, Poll, Report};
 use crate::request::{Request, body_hash, metrics_request, poll_request, rows_request, with_key};
 use crate::state::Creation;
 use crate::unit::Unit;
+use crate::usage::text_of;
 
 /// So many reports are made for a part before its unit fails: platforms let some of them fail.
 const ROUNDS: u32 = 3;
-/// Pages that create something are told apart in the part's number.
-const PAGES_A_PART: u32 = 10_000;
 
 /// How a report ended.
 enum Ended {
@@ -52,13 +51,14 @@ impl Fetch {
     }
 
     /// `request` with its key, where sending it twice would do something twice.
-    pub(super) async fn keyed(&self, reading: &Reading<'_>, request: Request, page: usize) -> Result<Request, Halt> {
+    pub(super) async fn keyed(&self, reading: &Reading<'_>, request: Request) -> Result<Request, Halt> {
         let Some(place) = self.pipeline.request.creates.as_ref().filter(|_| self.pipeline.report.is_none()) else {
             return Ok(request);
         };
-        let page = u32::try_from(page).unwrap_or(u32::MAX);
-        let number = reading.part.number.saturating_mul(PAGES_A_PART).saturating_add(page);
-        let creation = self.begin(reading.unit, number, &request).await?;
+        // By what is asked for and not by its place: parts, chunks and pages may come in another number the next time.
+        // Two requests of a unit with the same number would only take each other's place, and get other keys.
+        let [_, _, _, _, number @ ..] = body_hash(&request).to_be_bytes();
+        let creation = self.begin(reading.unit, u32::from_be_bytes(number), &request).await?;
         Ok(with_key(request, place, &creation.key))
     }
 
@@ -72,8 +72,8 @@ impl Fetch {
     ) -> Result<(), Cut> {
         let Some(report) = &self.pipeline.report else { return Ok(()) };
         let mut creation = begun.clone();
-        let mut said = String::new();
-        for _ in 0..ROUNDS {
+        let mut rounds = 1;
+        loop {
             let id = match &creation.made {
                 Some(id) => id.clone(),
                 None => self.make(reading, report, &creation, sent).await?,
@@ -83,15 +83,17 @@ impl Fetch {
                 lost => lost,
             };
             let Ended::Lost(why) = ended else { return Ok(()) };
-            tracing::warn!(report = id, "the report is made anew: {why}");
             let (lease, now) = (self.leased().map_err(Halt::from)?, self.clock.now());
             let given_up =
                 self.state.give_up_creation(lease, &reading.unit.key, creation.part, creation.round, &why, now);
             given_up.await.map_err(Halt::from)?;
-            said = why;
+            if rounds == ROUNDS {
+                return Err(Refusal::unusable(format!("{why}: {ROUNDS} reports were made in vain")).into());
+            }
+            rounds += 1;
+            tracing::warn!(report = id, "the report is made anew: {why}");
             creation = self.begin(reading.unit, reading.part.number, &self.creating(reading.part)?).await?;
         }
-        Err(Refusal::unusable(format!("{said}: {ROUNDS} reports were made in vain")).into())
     }
 
     /// Sends the creating request and remembers what it made.
@@ -113,9 +115,7 @@ impl Fetch {
         let id = match answered {
             Ok(Answered::Read(id, _) | Answered::Adopted(id)) => id,
             Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
-            Err(Halt::TooMuch { why }) => return Err(Cut::TooMuch { part: reading.part.clone(), campaigns: 0, why }),
-            Err(Halt::Gone { why }) => return Err(Cut::Gone { part: reading.part.clone(), why }),
-            Err(halt) => return Err(halt.into()),
+            Err(halt) => return Err(Cut::of(reading.part, 0, halt)),
         };
         let lease = self.leased().map_err(Halt::from)?;
         let unit = &reading.unit.key;
@@ -136,8 +136,9 @@ impl Fetch {
             let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
             let status = match self.ask(&asking, sent, |response| text_at(&poll.status, response)).await {
                 Ok(Answered::Read(status, _)) => status,
-                Ok(Answered::NotModified(_) | Answered::Adopted(_)) => continue,
-                Err(halt) => return is_lost(halt, id).map_err(Cut::from),
+                Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
+                Ok(Answered::Adopted(_)) => return Err(Refusal::unusable("a report's status cannot be adopted").into()),
+                Err(halt) => return is_lost(halt, id).map_err(|halt| Cut::of(reading.part, 0, halt)),
             };
             if let Some(ended) = ended(poll, &status, id) {
                 return Ok(ended);
@@ -147,7 +148,7 @@ impl Fetch {
                 return Ok(Ended::Lost(format!("report {id} is {status} after {waited}")));
             }
             self.pause(wait, format!("report {id} is {status}"), reading.stop).await?;
-            wait = next_wait(poll, wait);
+            wait = next_wait(poll.cap, wait);
         }
     }
 
@@ -163,7 +164,7 @@ impl Fetch {
         match self.read_pages(reading, Endpoint::Download, make, sent, gathered).await {
             Ok(()) => Ok(Ended::Done),
             Err(Cut::Halted(halt)) => {
-                let lost = is_lost(halt, id)?;
+                let lost = is_lost(halt, id).map_err(|halt| Cut::of(reading.part, 0, halt))?;
                 // Pages of a report that is gone and pages of its successor do not belong together.
                 gathered.back_to(mark);
                 Ok(lost)
@@ -185,8 +186,9 @@ fn ended(poll: &Poll, status: &str, id: &str) -> Option<Ended> {
     }
 }
 
-fn next_wait(poll: &Poll, wait: Duration) -> Duration {
-    (wait + wait / 2).min(poll.cap)
+/// The wait after `wait`: longer by half, and never longer than `cap`.
+pub(super) fn next_wait(cap: Duration, wait: Duration) -> Duration {
+    wait.saturating_add(wait / 2).min(cap)
 }
 
 /// A report that the platform does not know any more is lost; everything else is as it is.
@@ -202,10 +204,6 @@ fn is_lost(halt: Halt, id: &str) -> Result<Ended, Halt> {
 fn text_at(path: &JsonPath, response: &Response) -> Result<String, Unread> {
     let document: Value = serde_json::from_slice(&response.body)
         .map_err(|error| Unread::Again(format!("the answer is not JSON: {error}")))?;
-    let text = path.values_in(&document).into_iter().find_map(|value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    });
+    let text = path.values_in(&document).into_iter().find_map(text_of);
     text.ok_or_else(|| Unread::Again(format!("the answer has nothing at `{path}`")))
 }

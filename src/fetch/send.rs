@@ -24,6 +24,7 @@ use crate::usage::{self, Told};
 
 /// Shorter waits for a permit are the normal pace and are not shown.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
+const DAY: Duration = Duration::from_secs(86_400);
 /// A request under way when the run is stopped may take so long to end.
 const LAST_GRACE: Duration = Duration::from_secs(5);
 
@@ -300,10 +301,15 @@ impl Fetch {
         mask(text, self.client().secrets())
     }
 
-    /// The moment in `wait` from now.
+    /// The moment in `wait` from now, in whole seconds and never earlier.
     pub(crate) fn after(&self, wait: Duration) -> Instant {
         let now = self.clock.now();
-        TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(Instant::MAX_UTC)
+        let fraction = u64::from((now + wait.min(DAY)).timestamp_subsec_nanos());
+        let up = Duration::from_nanos(if fraction == 0 { 0 } else { 1_000_000_000 - fraction });
+        TimeDelta::from_std(wait.saturating_add(up))
+            .ok()
+            .and_then(|wait| now.checked_add_signed(wait))
+            .unwrap_or(Instant::MAX_UTC)
     }
 }
 
@@ -312,7 +318,9 @@ fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
     let Verdict::Throttled { wait, scope, why } = verdict else { return (verdict, Scope::App) };
     let full = |told: &&Told| {
         let said = &told.said;
-        said.remaining == Some(0) || said.percent.is_some_and(|percent| percent >= 100.0)
+        // A wait beside what is left is when the limit is whole again; a wait without it is one to be kept.
+        let waits = said.remaining.is_none() && said.wait.is_some_and(|wait| !wait.is_zero());
+        said.remaining == Some(0) || said.percent.is_some_and(|percent| percent >= 100.0) || waits
     };
     let full: Vec<&Told> = told.iter().filter(full).collect();
     // The widest of the scopes that are full; the app where nothing tells, because that is the safe guess.

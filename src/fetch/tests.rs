@@ -2,19 +2,26 @@ use std::path::Path;
 use std::time::Duration;
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
-use crate::pipeline::{CampaignList, Listing, PaginationKind, Quota, Records, ResponseAction, ResponseRule, Scope};
+use crate::pipeline::{
+    CampaignList, Listing, PaginationKind, Quota, Records, ResponseAction, ResponseRule, Scope, ValueTest,
+};
 use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
 use crate::secret::SecretSource;
 use crate::telemetry::Count;
 use crate::unit::{Lane, UnitKey};
 
+mod credentials;
 mod faults;
+mod gone;
+mod limits;
 mod lists;
 mod paging;
-mod server;
+mod reports;
+pub(crate) mod server;
+mod sizes;
 
 use server::{Reply, Server};
 
@@ -31,7 +38,10 @@ struct Bench {
 
 impl Bench {
     async fn new(script: Vec<Reply>) -> Bench {
-        let server = Server::start(script).await;
+        Bench::with(Server::start(script).await)
+    }
+
+    fn with(server: Server) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let mut pipeline = pipeline(&server.base());
         let token = folder.path().join("token");
@@ -44,6 +54,28 @@ impl Bench {
         let state = State::open(&self.folder.path().join("state.sqlite")).await.expect("a state");
         let pipeline = Arc::new(self.pipeline.clone());
         Fetch::new(pipeline, state, self.clock, Arc::default()).expect("a fetch")
+    }
+
+    /// As a run has it: with the lease, and with what earlier runs left. The run before it must have gone.
+    async fn opened(&self) -> Fetch {
+        let fetch = self.fetch().await;
+        let acquired = fetch.state.acquire("test", "a test", self.clock.now()).await.expect("a lease");
+        let crate::state::Acquired::Held(lease) = acquired else { panic!("{acquired:?}") };
+        fetch.open(Arc::new(lease)).await.expect("opened");
+        fetch
+    }
+
+    /// What came of `unit` in a run of its own.
+    async fn run(&self, unit: &Unit) -> Result<Slice, UnitFailure> {
+        let fetch = self.opened().await;
+        let before = self.server.requests().len();
+        let result = fetch.unit(unit, &CancellationToken::new()).await;
+        let sent = self.server.requests().len() - before;
+        assert_eq!(fetch.quotas().granted() as usize, sent, "one permit for every sending");
+        if let Ok(slice) = &result {
+            assert_eq!(slice.requests as usize, sent);
+        }
+        result
     }
 
     /// Fetches the unit of account 1, 08:00 to 10:00, and checks that nothing shown holds the secret.
@@ -83,6 +115,30 @@ fn clicks(slice: &Slice) -> Vec<(String, i64)> {
     let campaigns = slice.rows.column_by_name("campaign_id").expect("campaigns").as_string::<i32>().clone();
     let clicks = slice.rows.column_by_name("clicks").expect("clicks").as_primitive::<Int64Type>().clone();
     campaigns.iter().zip(clicks.iter()).map(|(id, n)| (id.expect("id").to_owned(), n.expect("clicks"))).collect()
+}
+
+/// The unit of `accounts` in `window`.
+fn unit_of(accounts: &[Account], window: Window) -> Unit {
+    Unit { key: UnitKey::new("test", accounts, window, None), lane: Lane::Hourly, accounts: accounts.to_vec(), window }
+}
+
+fn rule(statuses: &[u16], code: &str, action: ResponseAction) -> ResponseRule {
+    let path = (!code.is_empty()).then(|| (path("code"), ValueTest::AnyOf(vec![code.into()])));
+    ResponseRule { statuses: statuses.to_vec(), header: None, path, action }
+}
+
+/// (account, campaign, hour), sorted.
+fn keys(slice: &Slice) -> Vec<(String, String, Instant)> {
+    let text = |name: &str| slice.rows.column_by_name(name).expect("a column").as_string::<i32>().clone();
+    let hours = slice.rows.column_by_name("hour").expect("hours").as_primitive::<TimestampMicrosecondType>().clone();
+    let (accounts, campaigns) = (text("account_id"), text("campaign_id"));
+    let key = |row: usize| {
+        let hour = chrono::DateTime::from_timestamp_micros(hours.value(row)).expect("an hour");
+        (accounts.value(row).to_owned(), campaigns.value(row).to_owned(), hour)
+    };
+    let mut keys: Vec<_> = (0..slice.rows.num_rows()).map(key).collect();
+    keys.sort();
+    keys
 }
 
 fn one_row() -> Reply {

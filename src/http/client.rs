@@ -23,8 +23,10 @@ pub struct Client {
     signing: Signing,
     /// Secret headers, the signature's among them.
     headers: HeaderMap,
-    /// All secrets in every form in which they are sent, for masking.
+    /// All secrets in every form in which they are sent, for masking; after them those that they took the place of.
     secrets: Vec<Secret>,
+    /// How many of them are sent.
+    in_use: usize,
 }
 
 /// What is added to a request's query while it is sent.
@@ -71,6 +73,7 @@ impl Client {
             signing: Signing::Nothing,
             headers: HeaderMap::new(),
             secrets: Vec::new(),
+            in_use: 0,
         };
         client.read_secrets(auth)?;
         Ok(client)
@@ -84,7 +87,9 @@ impl Client {
                 self.hide(secret.expose());
             }
         }
-        self.sign(auth)
+        self.sign(auth)?;
+        self.in_use = self.secrets.len();
+        Ok(())
     }
 
     fn sign(&mut self, auth: &Auth) -> Result<()> {
@@ -149,15 +154,21 @@ impl Client {
             signing: Signing::Nothing,
             headers: HeaderMap::new(),
             secrets: Vec::new(),
+            in_use: 0,
         };
         fresh.read_secrets(auth)?;
         let exposed = |client: &Client| -> Vec<String> {
-            client.secrets.iter().map(|secret| secret.expose().to_owned()).collect()
+            client.secrets.iter().take(client.in_use).map(|secret| secret.expose().to_owned()).collect()
         };
-        Ok((exposed(self) != exposed(&fresh)).then_some(fresh))
+        if exposed(self) == exposed(&fresh) {
+            return Ok(None);
+        }
+        // Platforms go on repeating the old ones: in messages, in links.
+        fresh.secrets.extend(self.secrets.iter().cloned());
+        Ok(Some(fresh))
     }
 
-    /// The secrets in every form in which they are sent, for masking what platforms write.
+    /// The secrets in every form in which they are or were sent, for masking what platforms write.
     pub fn secrets(&self) -> &[Secret] {
         &self.secrets
     }

@@ -15,6 +15,11 @@ const SHORT: Duration = Duration::from_secs(1);
 /// So many units are looked at for one that can go.
 const LOOKED_AT: usize = 512;
 
+/// A refusal's wait of `max_wait` is lengthened by up to a tenth, which must not turn it into one that is too long.
+pub(super) fn patience(pipeline: &Pipeline) -> Duration {
+    pipeline.retry.max_wait.saturating_add(pipeline.retry.max_wait / 8)
+}
+
 /// The units that no worker has taken.
 #[derive(Debug)]
 pub(super) struct Dispatch {
@@ -33,7 +38,14 @@ pub(super) enum Turn {
     /// This one.
     Take(Unit),
     /// This one has to wait too long: it is put back.
-    PutBack(Unit, Duration),
+    PutBack {
+        /// Which.
+        unit: Unit,
+        /// How long it would wait.
+        wait: Duration,
+        /// For what.
+        why: String,
+    },
     /// The time for these units is up.
     TimeIsUp,
     /// There are no more.
@@ -46,7 +58,7 @@ impl Dispatch {
             units: Mutex::new(units.into()),
             endpoint: if pipeline.report.is_some() { Endpoint::Create } else { Endpoint::Metrics },
             quotas: quotas.clone(),
-            patience: pipeline.retry.max_wait,
+            patience: patience(pipeline),
             until,
         }
     }
@@ -76,7 +88,10 @@ impl Dispatch {
         }
         let Some((wait, place)) = best else { return Turn::Done };
         match units.remove(place) {
-            Some(unit) if wait > self.patience => Turn::PutBack(unit, wait),
+            Some(unit) if wait > self.patience => {
+                let why = self.quotas.why(&self.needs(&unit));
+                Turn::PutBack { unit, wait, why }
+            }
             Some(unit) => Turn::Take(unit),
             None => Turn::Done,
         }
@@ -88,5 +103,74 @@ impl Dispatch {
             accounts: unit.accounts.iter().map(|account| account.id.clone()).collect(),
             lane: unit.lane,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Scope;
+    use crate::request::tests::{account, at, pipeline, window};
+    use crate::unit::{Lane, UnitKey};
+
+    fn unit(id: &str) -> Unit {
+        let accounts = vec![account(id, "UTC")];
+        let window = window("2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z");
+        Unit { key: UnitKey::new("test", &accounts, window, None), lane: Lane::Hourly, accounts, window }
+    }
+
+    fn dispatch(ids: &[&str]) -> Dispatch {
+        let pipeline = pipeline("https://api.test");
+        Dispatch::new(&pipeline, &Quotas::new(&pipeline), ids.iter().map(|id| unit(id)).collect(), None)
+    }
+
+    fn next(dispatch: &Dispatch) -> Turn {
+        dispatch.next(at("2026-11-20T12:00:00Z"))
+    }
+
+    fn taken(turn: Turn) -> String {
+        match turn {
+            Turn::Take(unit) => unit.accounts[0].id.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn close(dispatch: &Dispatch, id: &str, scope: Scope, seconds: u64) {
+        dispatch.quotas.refused(&dispatch.needs(&unit(id)), scope, Duration::from_secs(seconds), "HTTP 429");
+    }
+
+    #[test]
+    fn who_has_to_wait_is_passed_over_and_comes_last() {
+        let dispatch = dispatch(&["1", "2", "3"]);
+        close(&dispatch, "1", Scope::Account, 300);
+        assert_eq!([taken(next(&dispatch)), taken(next(&dispatch)), taken(next(&dispatch))], ["2", "3", "1"]);
+        assert!(matches!(next(&dispatch), Turn::Done));
+    }
+
+    #[test]
+    fn only_who_has_to_wait_too_long_is_put_back() {
+        let dispatch = dispatch(&["1", "2"]);
+        close(&dispatch, "1", Scope::Account, 3000);
+        assert_eq!(taken(next(&dispatch)), "2");
+        let Turn::PutBack { unit, wait, .. } = next(&dispatch) else { panic!("too long") };
+        assert_eq!((unit.accounts[0].id.as_str(), wait.as_secs_f64().round()), ("1", 3000.0));
+    }
+
+    /// A wait of 600 seconds, which is not too long, is lengthened by up to a tenth.
+    #[test]
+    fn the_longest_wait_that_is_borne_puts_nobody_back() {
+        let dispatch = dispatch(&["1"]);
+        close(&dispatch, "1", Scope::App, 660);
+        assert_eq!(taken(next(&dispatch)), "1");
+    }
+
+    #[test]
+    fn nothing_is_taken_once_the_time_is_up() {
+        let pipeline = pipeline("https://api.test");
+        let until = Some(at("2026-11-20T12:00:00Z"));
+        let dispatch = Dispatch::new(&pipeline, &Quotas::new(&pipeline), vec![unit("1")], until);
+        assert!(matches!(dispatch.next(at("2026-11-20T12:00:00Z")), Turn::TimeIsUp));
+        assert_eq!(taken(dispatch.next(at("2026-11-20T11:59:59Z"))), "1");
+        assert!(matches!(next(&dispatch), Turn::Done), "nothing is left to be late for");
     }
 }

@@ -154,6 +154,18 @@ impl RunReport {
         }
     }
 
+    /// How the run ended, in a word or two.
+    pub fn outcome_word(&self) -> &'static str {
+        match self.outcome() {
+            _ if self.stopped => "stopped",
+            Outcome::Done => "done",
+            Outcome::Waiting => "waiting",
+            Outcome::PartlyFailed => "partly failed",
+            Outcome::Stopped => "stopped",
+            Outcome::GapsFound | Outcome::Failed(_) => "failed",
+        }
+    }
+
     /// Whether there is no sense in going on: the platform said wait, or refused for good.
     pub(super) fn ends_early(&self) -> bool {
         self.waits || self.fatal.is_some() || self.stopped
@@ -219,15 +231,7 @@ impl RunReport {
     }
 
     pub(super) fn summary(&self, error: Option<&Error>) -> RunSummary {
-        let outcome = match (error, self.outcome()) {
-            (Some(_), _) => "failed",
-            (None, _) if self.stopped => "stopped",
-            (None, Outcome::Done) => "done",
-            (None, Outcome::Waiting) => "waiting",
-            (None, Outcome::PartlyFailed) => "partly failed",
-            (None, Outcome::Stopped) => "stopped",
-            (None, Outcome::GapsFound | Outcome::Failed(_)) => "failed",
-        };
+        let outcome = if error.is_some() { "failed" } else { self.outcome_word() };
         let note = match (error, &self.fatal, &self.resume) {
             (Some(error), _, _) => error.report(),
             (None, Some(fatal), _) => fatal.clone(),

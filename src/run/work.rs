@@ -21,7 +21,7 @@ use crate::state::{FailedUnit, Lease, StagedUnit, State};
 use crate::time::{Clock, Instant};
 use crate::unit::Unit;
 
-use super::dispatch::{Dispatch, Turn};
+use super::dispatch::{Dispatch, Turn, patience};
 use super::publish::{Publisher, Through};
 use super::{Run, RunReport};
 
@@ -200,7 +200,7 @@ impl Run<'_> {
             }
             Ended::ComeBack { unit, until, reason } => {
                 // Where the whole app has to wait, nobody needs to ask any more; else the others go on.
-                let waits = self.fetch.quotas().closed().is_some_and(|(wait, _)| wait > self.pipeline.retry.max_wait);
+                let waits = self.fetch.quotas().closed().is_some_and(|(wait, _)| wait > patience(&self.pipeline));
                 if waits {
                     halt.cancel();
                     report.waits = true;
@@ -324,9 +324,8 @@ impl Worker {
         while !self.halt.is_cancelled() {
             let ended = match self.dispatch.next(self.clock.now()) {
                 Turn::Take(unit) => self.unit(unit).await,
-                Turn::PutBack(unit, wait) => {
-                    let reason = format!("{unit} has to wait for its quota");
-                    Ended::ComeBack { unit, until: self.fetch.after(wait), reason }
+                Turn::PutBack { unit, wait, why } => {
+                    Ended::ComeBack { unit, until: self.fetch.after(wait), reason: why }
                 }
                 Turn::TimeIsUp | Turn::Done => return,
             };

@@ -86,7 +86,14 @@ fn commands_in_the_documents_run() {
     let sandbox = Sandbox::new(&api, Some(NOW));
     sandbox.run(&["run", "demo"]).expect_code(0);
     let mut run = 0;
-    for document in ["README.md", "docs/running.md", "docs/lake.md", "docs/pipeline-file.md", "docs/simulator.md"] {
+    for document in [
+        "README.md",
+        "docs/running.md",
+        "docs/rate-limits.md",
+        "docs/lake.md",
+        "docs/pipeline-file.md",
+        "docs/simulator.md",
+    ] {
         for (language, code) in blocks(&read(document)) {
             if !matches!(language.as_str(), "sh" | "console") {
                 continue;

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("fetch", 3),
     ("run", 3),
     ("schedule", 3),
+    ("serve", 3),
     ("simulate", 3),
     ("cli", 4),
 ];

@@ -28,4 +28,5 @@ mod reports;
 mod restatement;
 mod sample;
 mod sandbox;
+mod served;
 mod story;

@@ -122,12 +122,12 @@ fn a_wait_beyond_the_budget_ends_the_run_with_what_it_has() {
     let gaps: Value = serde_json::from_str(&ran.out).expect("JSON");
     assert!(gaps[0]["reason"].as_str().is_some_and(|r| r.starts_with("waiting for quota until")), "{gaps}");
 
+    // The next run knows what the platform said and asks for nothing, even when it was lifted meanwhile.
     api.post("/sim/quotas", r#"{"app":[],"penalty":"0s"}"#);
-    // What the platform said is remembered: nothing is sent before the moment that it named, unless a person knows better.
-    let before = api.stats()["requests"].as_u64();
+    let sent = requests(&api, "metrics");
     let ran = sandbox.run(&quick(&["run", "demo"])).expect_code(3);
     assert!(ran.err.contains("come back at 2026-11-20 1"), "{}", ran.err);
-    assert_eq!(api.stats()["requests"].as_u64(), before);
+    assert_eq!(requests(&api, "metrics"), sent);
     sandbox.run(&["quota", "demo", "--reset"]).expect_code(0);
     sandbox.run(&quick(&["run", "demo"])).expect_code(0);
     assert_same(&sandbox.lake("demo"), &expected);

@@ -144,3 +144,32 @@ fn a_limit_cut_in_half_is_followed_down_and_up_again() {
     // 600 + 600 + 1200 would be all of it.
     assert!(accepted > 1_700 && refused < 40, "{accepted} accepted, {refused} refused");
 }
+
+#[test]
+fn nearly_used_up_is_warned_about_once_each_way() {
+    let mut book = Book::new("p", &[Quota { burst: 100, ..quota("hour", 100, ms(3_600_000), Scope::App) }], FOREVER);
+    let mut warned = Vec::new();
+    for number in 1..=100u32 {
+        book.ask(&needs(&[], Lane::Hourly));
+        for decided in book.decide(START) {
+            let Decided::Go(_, permit) = decided else { panic!("{decided:?}") };
+            book.settle(permit, START, true);
+        }
+        warned.extend(book.take_warnings().into_iter().map(|warning| (number, warning.percent)));
+    }
+    assert_eq!(warned, [(80, 80), (95, 95)]);
+    // An hour later it is empty again, and is warned about anew.
+    let later = START + ms(3_700_000);
+    for _ in 0..80 {
+        book.ask(&needs(&[], Lane::Hourly));
+    }
+    assert_eq!(book.decide(later).len(), 80);
+    assert_eq!(book.take_warnings().len(), 1);
+    // Limits of a second are meant to be used up.
+    let mut book = Book::new("p", &[Quota { burst: 10, ..quota("second", 10, ms(1_000), Scope::App) }], FOREVER);
+    for _ in 0..10 {
+        book.ask(&needs(&[], Lane::Hourly));
+    }
+    book.decide(START);
+    assert_eq!(book.take_warnings(), []);
+}

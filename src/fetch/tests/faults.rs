@@ -1,7 +1,7 @@
 //! What breaks, and what is said about it.
 
 use super::*;
-use crate::pipeline::{Counting, ValueTest, Weights};
+use crate::pipeline::{Counting, Weights};
 
 fn quick() -> Vec<Reply> {
     vec![
@@ -197,4 +197,39 @@ async fn every_attempt_takes_a_permit() {
     let begin = std::time::Instant::now();
     assert_eq!(bench.unit().await.expect("a slice").requests, 3);
     assert!(begin.elapsed() >= per * 2, "three sendings are two periods apart");
+}
+
+#[tokio::test]
+async fn whose_fault_it_is_decides_whether_the_run_goes_on() {
+    let said = async |fault| {
+        let mut bench = Bench::new(vec![Reply::new(400, &[], br#"{"code":"BAD","message":"no such field"}"#)]).await;
+        bench.pipeline.responses = vec![rule(&[400], "BAD", ResponseAction::Fail { fault })];
+        match bench.unit().await {
+            Err(UnitFailure::Failed { reason, attempts: 1, fatal }) => (reason, fatal),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (reason, fatal) = said(Fault::Config).await;
+    assert!(fatal && reason.ends_with("the pipeline file or its credentials must be changed"), "{reason}");
+    let (reason, fatal) = said(Fault::Us).await;
+    assert!(!fatal && reason.ends_with("hourmark should not have sent this; please report it"), "{reason}");
+    let (reason, fatal) = said(Fault::Platform).await;
+    assert!(!fatal && reason.contains("no such field"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_answer_that_never_parses_is_read_three_times() {
+    let mut bench = Bench::new((0..9).map(|_| Reply::ok("{\"rows\":[")).collect()).await;
+    bench.pipeline.retry.attempts = 9;
+    let Err(UnitFailure::Failed { attempts: 3, fatal: false, .. }) = bench.unit().await else { panic!("a failure") };
+    assert_eq!(bench.server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn failures_are_not_tried_again_after_the_total() {
+    let mut bench = Bench::new((0..9).map(|_| Reply::status(500)).collect()).await;
+    bench.pipeline.retry.attempts = 9;
+    bench.pipeline.retry.total = Duration::ZERO;
+    assert_eq!(bench.reason().await, "HTTP 500");
+    assert_eq!(bench.server.requests().len(), 1);
 }

@@ -2,20 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the server does with one request.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Writes these bytes and closes.
     Bytes(Vec<u8>),
     /// Writes these bytes and says nothing more.
     Stall(Vec<u8>),
+    /// Writes these bytes after a while and closes.
+    Late(Duration, Vec<u8>),
 }
 
 impl Reply {
-    pub(super) fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut bytes = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             bytes.push_str(&format!("{name}: {value}\r\n"));
@@ -24,23 +27,23 @@ impl Reply {
         Reply::Bytes([bytes.as_bytes(), body].concat())
     }
 
-    pub(super) fn ok(body: &str) -> Reply {
+    pub(crate) fn ok(body: &str) -> Reply {
         Reply::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    pub(super) fn status(status: u16) -> Reply {
+    pub(crate) fn status(status: u16) -> Reply {
         Reply::new(status, &[], b"")
     }
 
     /// Closes without a word.
-    pub(super) fn reset() -> Reply {
+    pub(crate) fn reset() -> Reply {
         Reply::Bytes(Vec::new())
     }
 
     /// Leaves the last bytes of an answer away and closes.
-    pub(super) fn cut(self, bytes: usize) -> Reply {
+    pub(crate) fn cut(self, bytes: usize) -> Reply {
         match self {
-            Reply::Bytes(mut whole) | Reply::Stall(mut whole) => {
+            Reply::Bytes(mut whole) | Reply::Stall(mut whole) | Reply::Late(_, mut whole) => {
                 whole.truncate(whole.len() - bytes);
                 Reply::Bytes(whole)
             }
@@ -48,49 +51,68 @@ impl Reply {
     }
 
     /// Leaves the last bytes of an answer away and keeps the connection.
-    pub(super) fn stalled(self, bytes: usize) -> Reply {
+    pub(crate) fn stalled(self, bytes: usize) -> Reply {
         match self.cut(bytes) {
-            Reply::Bytes(part) | Reply::Stall(part) => Reply::Stall(part),
+            Reply::Bytes(part) | Reply::Stall(part) | Reply::Late(_, part) => Reply::Stall(part),
+        }
+    }
+
+    /// The same after a while.
+    pub(crate) fn late(self, by: Duration) -> Reply {
+        match self {
+            Reply::Bytes(bytes) | Reply::Stall(bytes) | Reply::Late(_, bytes) => Reply::Late(by, bytes),
         }
     }
 }
 
 /// The server and what it was asked.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    pub(super) async fn start(script: Vec<Reply>) -> Server {
+    pub(crate) async fn start(script: Vec<Reply>) -> Server {
+        let mut script = script.into_iter();
+        // Beyond the script: an answer that no retry follows, so that the test sees one request too many.
+        Server::answering(move |_| script.next().unwrap_or_else(|| Reply::status(418))).await
+    }
+
+    /// A server that answers each request, head and body as they were sent, as `answer` says.
+    pub(crate) async fn answering(mut answer: impl FnMut(&str) -> Reply + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
         tokio::spawn(async move {
-            let mut script = script.into_iter();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let Some(request) = read_request(&mut stream).await else { continue };
-                seen.lock().expect("requests").push(request);
-                // Beyond the script: an answer that no retry follows, so that the test sees one request too many.
-                let reply = script.next().unwrap_or_else(|| Reply::status(418));
+                seen.lock().expect("requests").push(request.clone());
+                let reply = answer(&request);
                 tokio::spawn(write_reply(stream, reply));
             }
         });
         Server { address, requests }
     }
 
-    pub(super) fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// All requests as they were sent.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("requests").clone()
     }
 
+    /// The values of the header `name` (in lower case), of the requests that carry it.
+    pub(crate) fn headers(&self, name: &str) -> Vec<String> {
+        let start = format!("{name}: ");
+        let value = |request: &String| request.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned));
+        self.requests().iter().filter_map(value).collect()
+    }
+
     /// Their paths and queries.
-    pub(super) fn targets(&self) -> Vec<String> {
+    pub(crate) fn targets(&self) -> Vec<String> {
         let target = |request: &String| request.split(' ').nth(1).expect("a target").to_owned();
         self.requests().iter().map(target).collect()
     }
@@ -103,8 +125,11 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
         let read = stream.read(&mut buffer).await.ok()?;
         bytes.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if text.contains("\r\n\r\n") {
-            return Some(text);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().expect("a length")) {
+                return Some(text);
+            }
         }
         if read == 0 {
             return None;
@@ -116,6 +141,10 @@ async fn write_reply(mut stream: TcpStream, reply: Reply) {
     let (bytes, wait) = match reply {
         Reply::Bytes(bytes) => (bytes, false),
         Reply::Stall(bytes) => (bytes, true),
+        Reply::Late(by, bytes) => {
+            tokio::time::sleep(by).await;
+            (bytes, false)
+        }
     };
     // The client may hang up first; that is what some tests are about.
     let _ = stream.write_all(&bytes).await;

@@ -170,7 +170,7 @@ async fn a_newer_schema_is_refused() {
     .expect("a later migration");
     state.close().await;
     insta::assert_snapshot!(refusal(&path).await, @r"
-    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 2
+    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 3
       hint: a newer hourmark has written it: use that one, or a newer one
     ");
 }
