@@ -251,14 +251,10 @@ impl Quotas {
     /// # Errors
     /// A storage error of the file of quota use.
     pub async fn close(&self, state: &State) -> Result<()> {
-        let kept = {
-            let mut shelf = self.inner.shelf();
-            if !shelf.book.has_changed() {
-                return Ok(());
-            }
-            shelf.book.keep(&self.inner.holder)
-        };
-        desk::write(&state.quota_use().await?, kept, self.inner.clock.now()).await
+        if !self.inner.shelf().book.has_changed() {
+            return Ok(());
+        }
+        desk::write_rest(&self.inner, &state.quota_use().await?).await
     }
 }
 

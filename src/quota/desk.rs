@@ -203,7 +203,11 @@ async fn save(mut turn: QuotaTurn, changes: Vec<(String, Whose, Vec<u8>)>, now: 
     turn.commit().await
 }
 
-/// Writes `changes` in a turn of its own.
-pub(super) async fn write(kept: &QuotaUse, changes: Vec<(String, Whose, Vec<u8>)>, now: Moment) -> Result<()> {
-    save(kept.begin().await?, changes, now).await
+/// Writes what is not yet written, in a turn of its own. What others wrote meanwhile of shared limits is read first and
+/// stays.
+pub(super) async fn write_rest(inner: &Inner, kept: &QuotaUse) -> Result<()> {
+    let mut turn = kept.begin().await?;
+    read(inner, &mut turn, Vec::new()).await?;
+    let changes = inner.shelf().book.keep(&inner.holder);
+    save(turn, changes, inner.clock.now()).await
 }
