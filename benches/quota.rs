@@ -191,6 +191,8 @@ fn backfill(scenario: &Scenario, place: &Path, url: &str, (from, to): (&str, &st
         .current_dir(place)
         .args(["backfill", "demo", "--from", from, "--to", to, "--workers", "16", "-q"])
         .args(["--set", &format!("api.base_url={url}"), "--set", "request.accounts_per_request=1"])
+        // What is due at the next tick would go before the backfill.
+        .args(["--set", "schedule=0 0 1 1 *"])
         .args(scenario.run)
         .env("HOURMARK_DEMO_TOKEN", TOKEN)
         .spawn()

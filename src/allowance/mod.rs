@@ -21,9 +21,9 @@
 //! g(i) >= min(a(i-N), g(i-N) + 0.02 T) + T
 //! ```
 //!
-//! The use is at least `1 / 1.02`, 98 %. It is exact as long as a request is counted within `0.02 T` of being let go,
-//! 20 ms for a limit in a second, whatever its answer takes: platforms count when a request arrives. Where one counts
-//! later (`strict = true`, or found out by a refusal that nothing else explains) the first rule holds.
+//! The use is at least `1 / 1.02`, 98 %. It is exact as long as the times from letting requests go to their being counted
+//! differ by less than `0.02 T`, 20 ms for a limit in a second, whatever the way takes and whatever answers take: platforms
+//! count when a request arrives. Where one counts later (`strict = true`, or found out by a refusal that nothing else explains) the first rule holds.
 //!
 //! | file | what |
 //! |---|---|
