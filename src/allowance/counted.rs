@@ -106,15 +106,21 @@ impl Counted {
     pub fn add(&mut self, span: &Span, at: Moment, units: u32, lane: Lane) {
         let (hourly, other) = if lane == Lane::Hourly { (units, 0) } else { (0, units) };
         let width = span.per / PIECES;
-        if let Some(back) = self.pieces.back_mut()
-            && (at <= back.last || at.since(back.first) <= width)
-        {
-            back.last = back.last.max(at);
-            back.hourly = back.hourly.saturating_add(hourly);
-            back.other = back.other.saturating_add(other);
+        // Answers come in any order: units of an earlier request must not be held as long as those of a later one.
+        let place = self.pieces.partition_point(|piece| piece.first <= at);
+        let near = |piece: &Piece| at <= piece.last || at.since(piece.first) <= width;
+        let piece = match place.checked_sub(1).filter(|before| self.pieces.get(*before).is_some_and(near)) {
+            Some(before) => self.pieces.get_mut(before),
+            None => self.pieces.get_mut(place).filter(|next| next.last.since(at) <= width),
+        };
+        if let Some(piece) = piece {
+            piece.first = piece.first.min(at);
+            piece.last = piece.last.max(at);
+            piece.hourly = piece.hourly.saturating_add(hourly);
+            piece.other = piece.other.saturating_add(other);
             return;
         }
-        self.pieces.push_back(Piece { first: at, last: at, hourly, other });
+        self.pieces.insert(place, Piece { first: at, last: at, hourly, other });
     }
 
     /// Forgets what no window from `now` on holds.
@@ -152,5 +158,50 @@ impl Counted {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Span = Span { per: Duration::from_secs(60), counting: Counting::Sliding };
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_millis(1_000_000 + millis)
+    }
+
+    #[test]
+    fn units_that_are_told_late_are_forgotten_in_their_own_time() {
+        let mut counted = Counted::default();
+        for millis in [30_000, 10_000, 20_000] {
+            counted.add(&MINUTE, at(millis), 1, Lane::Hourly);
+        }
+        let freed = |units| counted.freed(&MINUTE, at(30_000), units);
+        let forgotten = |millis: u64| Some(at(millis + 60_000) + GRACE);
+        assert_eq!([freed(1), freed(2), freed(3)], [forgotten(10_000), forgotten(20_000), forgotten(30_000)]);
+    }
+
+    proptest! {
+        /// In whatever order units come: none is forgotten too early, none is held for longer than a piece, and there
+        /// are no more pieces than fit.
+        #[test]
+        fn pieces_are_sorted_and_few(moments in prop::collection::vec(0..60_000u64, 1..2_000), look in 60_000..120_000u64) {
+            let mut counted = Counted::default();
+            for millis in &moments {
+                counted.add(&MINUTE, at(*millis), 1, Lane::Backfill);
+            }
+            prop_assert!(counted.pieces.iter().all(|piece| piece.last.since(piece.first) <= MINUTE.per / PIECES));
+            prop_assert!(counted.pieces.iter().zip(counted.pieces.iter().skip(1)).all(|(one, next)| one.last < next.first));
+            prop_assert!(counted.pieces.len() <= 2 * PIECES as usize + 2, "{} pieces", counted.pieces.len());
+            let still = |millis: &&u64| MINUTE.holds(at(**millis), at(look));
+            let width = MINUTE.per.as_millis() as u64 / u64::from(PIECES) + 1;
+            let used = counted.used(&MINUTE, at(look)).units() as usize;
+            prop_assert!(used >= moments.iter().filter(still).count());
+            let longer = |millis: &&u64| MINUTE.holds(at(**millis + width), at(look));
+            prop_assert!(used <= moments.iter().filter(longer).count());
+        }
     }
 }
