@@ -13,7 +13,7 @@ fn many(count: &str) -> Api {
 
 fn declared(api: &Api) -> Sandbox {
     let sandbox = Sandbox::new(api, Some(NOW));
-    declare(&sandbox, &[("app", "app", 60, "1s", ""), ("account", "account", 3, "1h", "")]);
+    declare(&sandbox, &[("app", "app", 60, "1s", "strict = true"), ("account", "account", 3, "1h", "")]);
     sandbox
 }
 

@@ -83,12 +83,12 @@ fn killed_at(moments: &[u64], server: &[&str], more: &str) {
 
 #[test]
 fn a_killed_process_has_used_what_it_sent() {
-    killed_at(&[400, 150, 700, 90, 250], &[], "");
+    killed_at(&[400, 150, 700, 90, 250], &[], "strict = true");
 }
 
 #[test]
 fn requests_whose_answers_a_killed_process_never_saw_count_too() {
-    killed_at(&[350, 500, 120, 800], &["--latency", "20ms..150ms"], "");
+    killed_at(&[350, 500, 120, 800], &["--latency", "20ms..150ms"], "strict = true");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn two_pipelines_draw_from_one_limit_at_the_same_time() {
     let quota = ["--accounts", "40", "--app-quota", "40/2s", "--penalty", "30s", "--latency", "5ms..30ms"];
     let api = api(&[ZONES, &quota].concat());
     let sandbox = Sandbox::new(&api, Some(NOW));
-    let shared = "[quotas.agency]\nrequests = 40\nper = \"2s\"\n";
+    let shared = "[quotas.agency]\nrequests = 40\nper = \"2s\"\nstrict = true\n";
     std::fs::write(sandbox.path().join("hourmark.toml"), shared).expect("the settings");
     sandbox.edit("name = \"app\"\nrequests = 20\nper = \"1s\"\n", "shared = \"agency\"\n");
     let other = sandbox.path().join("pipelines/other.toml");
