@@ -110,6 +110,13 @@ pub enum UnitFailure {
         /// What the platform said.
         reason: String,
     },
+    /// The state cannot be read or written: no other unit can be fetched either.
+    Broken {
+        /// Of which kind the error is.
+        kind: ErrorKind,
+        /// What happened and what to do.
+        report: String,
+    },
     /// The platform gives none of its accounts any more.
     Gone(Vec<Gone>),
     /// The run was asked to stop.
@@ -153,6 +160,7 @@ impl fmt::Display for UnitFailure {
                     all.iter().map(|gone| format!("account {}: {}", gone.account, gone.why)).collect();
                 f.write_str(&said.join("; "))
             }
+            UnitFailure::Broken { report, .. } => f.write_str(report),
             UnitFailure::Stopped => f.write_str("stopped"),
         }
     }
@@ -268,10 +276,11 @@ impl Fetch {
                 };
                 UnitFailure::Failed { reason, attempts: refusal.attempts, fatal: refusal.fatal }
             }
-            Halt::Broken(error) => {
-                let fatal = error.kind() != ErrorKind::Platform;
-                UnitFailure::Failed { reason: error.report(), attempts: 0, fatal }
-            }
+            Halt::Broken(error) => match error.kind() {
+                ErrorKind::Platform => UnitFailure::Failed { reason: error.report(), attempts: 0, fatal: false },
+                ErrorKind::BadInput => UnitFailure::Failed { reason: error.report(), attempts: 0, fatal: true },
+                kind => UnitFailure::Broken { kind, report: error.report() },
+            },
             Halt::ComeBack { until, why } => UnitFailure::ComeBack { until, reason: why },
             Halt::TooMuch { why } => {
                 let reason = format!("{why}: and it cannot be asked for less at once");

@@ -5,13 +5,12 @@
 //! lets it go. So a permit outlives the process that took it, and a process that is killed has used no more than is
 //! written. What was answered is written with the next permits, or a moment later.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::allowance::book::TallyKey;
 use crate::allowance::{Book, Free, Moment, Needs, PermitId, Ticket};
 use crate::error::{Error, Result};
 use crate::pipeline::{Pipeline, Scope};
@@ -49,8 +48,6 @@ struct Shelf {
     book: Book,
     waiting: HashMap<Ticket, oneshot::Sender<Result<PermitId, Unpermitted>>>,
     used: Used,
-    /// Tallies whose kept state was read.
-    read: HashSet<TallyKey>,
     /// Whether a desk is there.
     attended: bool,
     /// Since when something is not written down.
@@ -104,13 +101,10 @@ impl Quotas {
     /// The limits of `pipeline`, of which nothing is used. What earlier processes used is known after
     /// [`Quotas::open`].
     pub fn new(pipeline: &Pipeline) -> Quotas {
-        // A refusal's wait is lengthened by up to a tenth, which must not turn it into a long one.
-        let patience = pipeline.retry.max_wait.saturating_add(pipeline.retry.max_wait / 8);
         let shelf = Shelf {
-            book: Book::new(&pipeline.name, &pipeline.quotas, patience),
+            book: Book::new(&pipeline.name, &pipeline.quotas, pipeline.retry.patience()),
             waiting: HashMap::new(),
             used: Used::default(),
-            read: HashSet::new(),
             attended: false,
             unwritten: None,
         };
@@ -274,6 +268,18 @@ pub async fn known_book(pipeline: &Pipeline, state: Option<&State>, now: Instant
         }
     }
     Ok(book)
+}
+
+/// Forgets what the platform said about `pipeline`'s limits: a person knows that it has been lifted. What was used stays
+/// used. A run that is under way goes on with what it knows.
+///
+/// # Errors
+/// A storage error of the file of quota use.
+pub async fn forget_said(pipeline: &Pipeline, state: &State, now: Instant) -> Result<()> {
+    let mut book = known_book(pipeline, Some(state), now).await?;
+    book.forget_said();
+    // Nothing is under way here: whatever is, is written as whose it was.
+    desk::save(state.quota_use().await?.begin().await?, book.keep(""), Moment::from_instant(now)).await
 }
 
 /// A request that waits; dropped, it waits no longer.

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+mod kept;
+
 use super::Moment;
 use super::latency::Latencies;
 use super::limit::Limit;
@@ -158,41 +160,6 @@ impl Book {
     /// All tallies.
     pub fn tallies(&self) -> impl Iterator<Item = (&TallyKey, &Tally)> {
         self.tallies.iter()
-    }
-
-    /// Puts in what was kept of a tally. Requests of this process that it has under way stay under way.
-    pub fn restore(&mut self, key: &TallyKey, bytes: &[u8], holder: &str, now: Moment) {
-        let Some(limit) = self.limits.get(key.0) else { return };
-        let mut tally = Tally::from_kept(limit, bytes, now);
-        if let Some(known) = self.tallies.get(key) {
-            // Those of ours that are written down are open here, or were answered since.
-            tally.others.retain(|others| others.holder != holder);
-            tally.take_over(known, limit, self.changed.contains(key));
-        } else {
-            tally.settle_lost(limit, holder, now);
-        }
-        self.tallies.insert(key.clone(), tally);
-    }
-
-    /// What changed since this was asked last, as it is to be kept: the limit's name, whose, and the bytes.
-    pub fn keep(&mut self, holder: &str) -> Vec<(String, Whose, Vec<u8>)> {
-        let mut kept = Vec::new();
-        for key in self.changed.drain() {
-            let (Some(limit), Some(tally)) = (self.limits.get(key.0), self.tallies.get_mut(&key)) else { continue };
-            tally.unkept.clear();
-            kept.push((limit.name.clone(), key.1, tally.keep(holder)));
-        }
-        kept
-    }
-
-    /// Whether something changed that is not kept.
-    pub fn has_changed(&self) -> bool {
-        !self.changed.is_empty()
-    }
-
-    /// The tallies that the waiting requests need.
-    pub fn wanted(&self) -> HashSet<TallyKey> {
-        self.waiting.values().flat_map(|waiting| waiting.takes.iter().map(|(key, _)| key.clone())).collect()
     }
 
     /// Whether anybody who waits may go at `now` or would wait too long, as far as is known here.

@@ -46,6 +46,8 @@ pub struct Tally {
     pub(super) warned: u8,
     /// Units counted since the tally was kept last.
     pub(super) unkept: Vec<(Moment, u32, Lane)>,
+    /// What was kept of it has been put in.
+    pub(super) restored: bool,
     /// The platform was found to count late: permits are held until the answer.
     pub(super) late: bool,
 }
@@ -310,8 +312,8 @@ impl Tally {
     pub fn refuse(&mut self, limit: &Limit, now: Moment, unexplained: bool) {
         self.refused += 1;
         if unexplained {
-            // Though the limit was kept as far as is known here: by the answers it is kept in any case.
-            self.late = limit.allowed.is_some();
+            // A published limit was kept as far as is known here: by the answers it is kept in any case.
+            self.late = limit.is_certain();
             self.slow_down(limit, now);
         }
     }
@@ -345,6 +347,15 @@ impl Tally {
         self.told = Some(Told { left: remaining.saturating_sub(under_way), until: now + wait.unwrap_or(span) });
     }
 
+    /// Forgets what the platform said and what was found out by its refusals. What was used stays used.
+    pub fn forget_said(&mut self, limit: &Limit) {
+        self.closed = None;
+        self.told = None;
+        self.learned = None;
+        self.adapt = limit.first_try();
+        self.late = false;
+    }
+
     /// Units that count at `now`, those under way included.
     pub fn in_use(&self, limit: &Limit, now: Moment) -> u32 {
         let Some(allowed) = limit.allowed else { return 0 };
@@ -375,11 +386,6 @@ impl Tally {
     /// Units a second, where that was found to be less than declared.
     pub fn found_rate(&self) -> Option<f64> {
         self.adapt.rate()
-    }
-
-    /// The limit as the platform told it.
-    pub fn learned(&self) -> Option<u32> {
-        self.learned
     }
 }
 

@@ -7,6 +7,7 @@ use super::Moment;
 use super::book::{Book, Decided, Needs, PermitId, TallyKey, Ticket};
 use super::tally::Free;
 use crate::pipeline::{Counting, Endpoint, Quota, Scope, Weights};
+use crate::request::tests::quota;
 use crate::unit::Lane;
 use crate::usage::{Said, Whose};
 
@@ -22,23 +23,6 @@ const FOREVER: Duration = Duration::from_secs(1 << 40);
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-fn quota(name: &str, units: u32, per: Duration, scope: Scope) -> Quota {
-    Quota {
-        name: name.into(),
-        shared: false,
-        units,
-        per,
-        counting: Counting::Sliding,
-        scope,
-        endpoints: Vec::new(),
-        weights: Weights::default(),
-        burst: 1,
-        safety: 1.0,
-        adapt: false,
-        strict: false,
-    }
 }
 
 fn needs(accounts: &[&str], lane: Lane) -> Needs {

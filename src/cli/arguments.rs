@@ -254,7 +254,7 @@ pub(super) struct QuotaArguments {
     #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
-    /// Forgets what is known to be used and closed: the platform has lifted it
+    /// Forgets what the platform said (closed until, a lower limit); what was used stays used
     #[arg(long)]
     pub reset: bool,
 

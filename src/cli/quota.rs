@@ -9,7 +9,7 @@ use crate::allowance::Moment;
 use crate::error::{Outcome, Result};
 use crate::pipeline::Pipeline;
 use crate::plan::{Ask, Plan};
-use crate::quota::{Use, known_book, uses};
+use crate::quota::{Use, forget_said, known_book, uses};
 use crate::run::plan_now;
 use crate::state::State;
 
@@ -26,9 +26,10 @@ const SHOWN: usize = 20;
 pub(super) async fn quota(settings: &Settings, screen: &Screen, arguments: &QuotaArguments) -> Result<Outcome> {
     let pipelines = settings.pipelines(&arguments.pipelines)?;
     if arguments.reset {
+        let state = State::open(&settings.state).await?;
         for pipeline in &pipelines {
-            reset(settings, pipeline).await?;
-            screen.remark(&format!("{}: what was known of its quotas is forgotten", pipeline.name));
+            forget_said(pipeline, &state, chrono::Utc::now()).await?;
+            screen.remark(&format!("{}: what the platform said about its limits is forgotten", pipeline.name));
         }
         return Ok(Outcome::Done);
     }
@@ -53,12 +54,6 @@ pub(super) async fn quota(settings: &Settings, screen: &Screen, arguments: &Quot
         screen.result(&Value::from(documents).to_string());
     }
     Ok(Outcome::Done)
-}
-
-async fn reset(settings: &Settings, pipeline: &Pipeline) -> Result<()> {
-    let book = known_book(pipeline, None, chrono::Utc::now()).await?;
-    let names: Vec<String> = book.limits().iter().map(|limit| limit.name.clone()).collect();
-    State::open(&settings.state).await?.quota_use().await?.forget(&names).await
 }
 
 /// What is due needs; `None` before the accounts are known.
@@ -92,6 +87,8 @@ fn summary(pipeline: &Pipeline, all: &[Use]) -> String {
     match (pipeline.quotas.len(), all.is_empty()) {
         (0, true) => "no quota is declared, and nothing was refused".to_owned(),
         (0, false) => "no quota is declared; this was found by refusals".to_owned(),
+        (1, true) => "1 quota, nothing of it is used".to_owned(),
+        (1, false) => "1 quota".to_owned(),
         (count, true) => format!("{count} quotas, nothing of them is used"),
         (count, false) => format!("{count} quotas"),
     }

@@ -24,7 +24,6 @@ use crate::usage::{self, Told};
 
 /// Shorter waits for a permit are the normal pace and are not shown.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
-const DAY: Duration = Duration::from_secs(86_400);
 /// A request under way when the run is stopped may take so long to end.
 const LAST_GRACE: Duration = Duration::from_secs(5);
 
@@ -301,15 +300,10 @@ impl Fetch {
         mask(text, self.client().secrets())
     }
 
-    /// The moment in `wait` from now, in whole seconds and never earlier.
+    /// The moment in `wait` from now.
     pub(crate) fn after(&self, wait: Duration) -> Instant {
         let now = self.clock.now();
-        let fraction = u64::from((now + wait.min(DAY)).timestamp_subsec_nanos());
-        let up = Duration::from_nanos(if fraction == 0 { 0 } else { 1_000_000_000 - fraction });
-        TimeDelta::from_std(wait.saturating_add(up))
-            .ok()
-            .and_then(|wait| now.checked_add_signed(wait))
-            .unwrap_or(Instant::MAX_UTC)
+        TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(Instant::MAX_UTC)
     }
 }
 

@@ -5,9 +5,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
-use crate::pipeline::{
-    CampaignList, Listing, PaginationKind, Quota, Records, ResponseAction, ResponseRule, Scope, ValueTest,
-};
+use crate::pipeline::{CampaignList, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest};
 use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
 use crate::secret::SecretSource;
 use crate::telemetry::Count;

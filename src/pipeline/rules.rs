@@ -47,6 +47,14 @@ pub struct Retry {
     pub max_wait: Duration,
 }
 
+impl Retry {
+    /// The longest wait that is waited for: a refusal's wait of `max_wait` is lengthened by up to a tenth, which must not
+    /// turn it into one that is too long.
+    pub fn patience(&self) -> Duration {
+        self.max_wait.saturating_add(self.max_wait / 8)
+    }
+}
+
 /// What becomes of rows that a re-fetch does not bring again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Missing {

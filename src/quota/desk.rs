@@ -1,13 +1,13 @@
 //! The desk: one task that looks at the book, writes down whom it lets go, and then lets them go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant as Monotonic};
 
 use super::{Inner, Shelf, Unpermitted};
 use crate::allowance::book::{Decided, TallyKey};
 use crate::allowance::{Moment, PermitId, Ticket};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::state::{QuotaTurn, QuotaUse};
 use crate::usage::Whose;
 
@@ -27,11 +27,9 @@ pub(super) async fn attend(inner: Weak<Inner>, kept: Option<QuotaUse>) {
             refuse_all(&strong, &error);
         }
         let sleep = pause(&strong);
-        let rung = strong.clone();
-        // Held only while waiting for the bell, so that the last owner's going ends this task at the next tick.
-        drop(strong);
+        // Held for no longer than this, so that the last owner's going ends this task.
         tokio::select! {
-            () = rung.rung.notified() => {}
+            () = strong.rung.notified() => {}
             () = tokio::time::sleep(sleep) => {}
         }
     }
@@ -66,7 +64,7 @@ async fn turn(inner: &Arc<Inner>, kept: Option<&QuotaUse>) -> Result<()> {
         read(inner, &mut turn, needed).await?;
         let mut shelf = inner.shelf();
         // Who began to wait while that was read may need a tally whose use is not known yet.
-        needed = unread(&shelf);
+        needed = shelf.book.unrestored();
         if needed.is_empty() {
             let decisions = decide(&mut shelf, inner.clock.now());
             shelf.unwritten = None;
@@ -74,7 +72,7 @@ async fn turn(inner: &Arc<Inner>, kept: Option<&QuotaUse>) -> Result<()> {
         }
     };
     if let Err(error) = save(turn, changes, inner.clock.now()).await {
-        take_back(inner, decisions);
+        take_back(inner, decisions, &error);
         return Err(error);
     }
     deliver(inner, decisions);
@@ -88,12 +86,12 @@ fn shared_waits(inner: &Inner) -> bool {
 }
 
 /// Reads what was kept of `needed`, and again what others may have changed.
-async fn read(inner: &Inner, turn: &mut QuotaTurn, needed: Vec<TallyKey>) -> Result<()> {
+async fn read(inner: &Inner, turn: &mut QuotaTurn, needed: HashSet<TallyKey>) -> Result<()> {
     let mut wanted: HashMap<usize, Vec<Whose>> = HashMap::new();
     let mut names = HashMap::new();
     {
         let shelf = inner.shelf();
-        let again = shelf.read.iter().filter(|key| turn.others_wrote() && shelf.book.limits()[key.0].shared).cloned();
+        let again = if turn.others_wrote() { shelf.book.shared() } else { Vec::new() };
         for (index, whose) in needed.iter().cloned().chain(again) {
             names.insert(index, shelf.book.limits()[index].name.clone());
             wanted.entry(index).or_default().push(whose);
@@ -109,16 +107,19 @@ async fn read(inner: &Inner, turn: &mut QuotaTurn, needed: Vec<TallyKey>) -> Res
             }
         }
     }
-    inner.shelf().read.extend(needed);
+    let mut shelf = inner.shelf();
+    for key in &needed {
+        shelf.book.set_restored(key);
+    }
     Ok(())
 }
 
 /// What must be read for a turn, where there is reason for one: somebody may go or must be told, something was never
 /// read, `others` changed something, or an answer has waited for long to be written down.
-fn reason_to_write(inner: &Inner, others: bool) -> Option<Vec<TallyKey>> {
+fn reason_to_write(inner: &Inner, others: bool) -> Option<HashSet<TallyKey>> {
     let mut shelf = inner.shelf();
     let now = inner.clock.now();
-    let needed = unread(&shelf);
+    let needed = shelf.book.unrestored();
     let since = shelf.book.has_changed().then(|| *shelf.unwritten.get_or_insert_with(Monotonic::now));
     let late = since.is_some_and(|since| since.elapsed() >= WRITTEN_AFTER);
     if others || late || !needed.is_empty() || shelf.book.is_due(now) {
@@ -128,11 +129,6 @@ fn reason_to_write(inner: &Inner, others: bool) -> Option<Vec<TallyKey>> {
     let nobody = shelf.book.decide(now);
     debug_assert!(nobody.is_empty(), "nobody was due");
     None
-}
-
-/// The tallies that somebody who waits needs and whose kept use was not read.
-fn unread(shelf: &Shelf) -> Vec<TallyKey> {
-    shelf.book.wanted().into_iter().filter(|key| !shelf.read.contains(key)).collect()
 }
 
 fn decide(shelf: &mut Shelf, now: Moment) -> Decisions {
@@ -169,7 +165,7 @@ fn deliver(inner: &Arc<Inner>, decisions: Decisions) {
 }
 
 /// What was decided could not be written down: nobody goes.
-fn take_back(inner: &Arc<Inner>, decisions: Decisions) {
+fn take_back(inner: &Inner, decisions: Decisions, error: &Error) {
     let now = inner.clock.now();
     for (ticket, decision) in decisions {
         let mut shelf = inner.shelf();
@@ -177,8 +173,7 @@ fn take_back(inner: &Arc<Inner>, decisions: Decisions) {
             shelf.book.settle(permit, now, false);
         }
         if let Some(sender) = shelf.waiting.remove(&ticket) {
-            let error = Error::new(ErrorKind::Storage, "what is used of the quotas cannot be written down");
-            let _gone = sender.send(Err(Unpermitted::Broken(error)));
+            let _gone = sender.send(Err(broken(error)));
         }
     }
 }
@@ -189,13 +184,18 @@ fn refuse_all(inner: &Inner, error: &Error) {
     for ticket in tickets {
         shelf.book.forget(ticket);
         if let Some(sender) = shelf.waiting.remove(&ticket) {
-            let _gone = sender.send(Err(Unpermitted::Broken(Error::new(error.kind(), error.report()))));
+            let _gone = sender.send(Err(broken(error)));
         }
     }
 }
 
+/// The same error for each of those who wait.
+fn broken(error: &Error) -> Unpermitted {
+    Unpermitted::Broken(Error::new(error.kind(), error.report()))
+}
+
 /// Saves `changes` and ends the turn.
-async fn save(mut turn: QuotaTurn, changes: Vec<(String, Whose, Vec<u8>)>, now: Moment) -> Result<()> {
+pub(super) async fn save(mut turn: QuotaTurn, changes: Vec<(String, Whose, Vec<u8>)>, now: Moment) -> Result<()> {
     let at = i64::try_from(now.millis_up()).unwrap_or(i64::MAX);
     for (name, whose, bytes) in changes {
         turn.save(&name, &whose.to_string(), &bytes, at).await?;
@@ -207,7 +207,8 @@ async fn save(mut turn: QuotaTurn, changes: Vec<(String, Whose, Vec<u8>)>, now: 
 /// stays.
 pub(super) async fn write_rest(inner: &Inner, kept: &QuotaUse) -> Result<()> {
     let mut turn = kept.begin().await?;
-    read(inner, &mut turn, Vec::new()).await?;
+    let needed = inner.shelf().book.unrestored();
+    read(inner, &mut turn, needed).await?;
     let changes = inner.shelf().book.keep(&inner.holder);
     save(turn, changes, inner.clock.now()).await
 }

@@ -5,26 +5,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::pipeline::{Counting, Endpoint, Quota, Weights};
+use crate::pipeline::{Endpoint, Quota};
 use crate::request::tests::pipeline;
 use crate::unit::Lane;
 use crate::usage::Said;
 
+/// So many units in `per`, all of them at once.
 fn quota(name: &str, units: u32, per: Duration, scope: Scope) -> Quota {
-    Quota {
-        name: name.into(),
-        shared: false,
-        units,
-        per,
-        counting: Counting::Sliding,
-        scope,
-        endpoints: Vec::new(),
-        weights: Weights::default(),
-        burst: units,
-        safety: 1.0,
-        adapt: false,
-        strict: false,
-    }
+    Quota { burst: units, ..crate::request::tests::quota(name, units, per, scope) }
 }
 
 fn with(name: &str, quotas: &[Quota], max_wait: Duration) -> Pipeline {
@@ -239,4 +227,61 @@ async fn what_is_known_can_be_shown_without_a_run() {
     let book = known_book(&pipeline, Some(&place.state().await), chrono::Utc::now()).await.expect("a book");
     let uses = show::uses(&book, Moment::from_instant(chrono::Utc::now()));
     assert_eq!(uses.iter().map(|used| (used.quota.as_str(), used.used)).collect::<Vec<_>>(), [("hour", 7)]);
+}
+
+/// An answer may tell of a limit that no request of this process has needed yet.
+#[tokio::test]
+async fn what_is_told_never_takes_the_place_of_what_was_used() {
+    let place = Place::new();
+    let metrics_only = Quota { endpoints: vec![Endpoint::Metrics], ..quota("hour", 3, HOUR, Scope::Account) };
+    let limits = [metrics_only];
+    let first = place.process("p", &limits).await;
+    take(&first, &["a"]).await;
+    // One more is under way when the process dies.
+    let _under_way = first.permit(&needs(&["a"])).await.expect("a permit");
+    let second = place.process("p", &limits).await;
+    let list = Needs { endpoint: Endpoint::Campaigns, ..needs(&["a"]) };
+    second.permit(&list).await.expect("a permit").answered();
+    let said = Said { percent: Some(50.0), ..Said::default() };
+    second.told(&[Told { scope: Whose::Account("a".into()), quota: None, said }]);
+    second.close(&place.state().await).await.expect("written");
+    let third = place.process("p", &limits).await;
+    take(&third, &["a"]).await;
+    wait_told(&third, &["a"]).await;
+}
+
+#[tokio::test]
+async fn a_reset_forgets_what_was_said_and_not_what_was_used() {
+    let place = Place::new();
+    let limits = [quota("hour", 3, HOUR, Scope::App)];
+    let pipeline = with("p", &limits, SECOND);
+    let first = place.process("p", &limits).await;
+    take(&first, &[]).await;
+    first.refused(&needs(&[]), Scope::App, HOUR, "HTTP 429");
+    wait_told(&first, &[]).await;
+    first.close(&place.state().await).await.expect("written");
+    forget_said(&pipeline, &place.state().await, chrono::Utc::now()).await.expect("forgotten");
+    let next = place.process("p", &limits).await;
+    take(&next, &[]).await;
+    take(&next, &[]).await;
+    assert_eq!(wait_told(&next, &[]).await.1, "the quota `hour` of app, 3 in 1h, is used up");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_said_with_its_file_and_nothing_goes() {
+    let place = Place::new();
+    let quotas = place.process("p", &[quota("hour", 3, HOUR, Scope::App)]).await;
+    take(&quotas, &[]).await;
+    let path = place.folder.path().join("state.db.quotas");
+    // Another program spoils the file under us.
+    let made = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.expect("the file");
+    sqlx::query("DROP TABLE tallies").execute(&made).await.expect("dropped");
+    match quotas.permit(&needs(&[])).await {
+        Err(Unpermitted::Broken(error)) => {
+            assert_ne!(error.kind(), crate::error::ErrorKind::Platform, "{}", error.report());
+            assert!(error.report().contains("state.db.quotas"), "{}", error.report());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(quotas.uses()[0].under_way, 0);
 }

@@ -8,8 +8,8 @@ use super::fill::{begin_text, end_text};
 use super::*;
 use crate::page::PageAt;
 use crate::pipeline::{
-    Accounts, Align, Auth, Column, ColumnKind, HourSource, Identity, JsonPath, LakeLayout, Missing, Pagination,
-    PaginationKind, PartitionBy, Records, RepeatedHour, Retry, WindowRules,
+    Accounts, Align, Auth, Column, ColumnKind, Counting, HourSource, Identity, JsonPath, LakeLayout, Missing,
+    Pagination, PaginationKind, PartitionBy, Quota, Records, RepeatedHour, Retry, Scope, Weights, WindowRules,
 };
 use crate::time::Instant;
 
@@ -33,6 +33,24 @@ pub(crate) fn account(id: &str, zone: &str) -> Account {
 
 pub(crate) fn texts(pairs: &[(&str, &str)]) -> Parameters {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// So many units in any `per`, one at a time.
+pub(crate) fn quota(name: &str, units: u32, per: Duration, scope: Scope) -> Quota {
+    Quota {
+        name: name.into(),
+        shared: false,
+        units,
+        per,
+        counting: Counting::Sliding,
+        scope,
+        endpoints: Vec::new(),
+        weights: Weights::default(),
+        burst: 1,
+        safety: 1.0,
+        adapt: false,
+        strict: false,
+    }
 }
 
 /// A pipeline against `base`: one account per request, a cursor in the body, two rows a page, three quick attempts.

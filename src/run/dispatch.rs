@@ -15,11 +15,6 @@ const SHORT: Duration = Duration::from_secs(1);
 /// So many units are looked at for one that can go.
 const LOOKED_AT: usize = 512;
 
-/// A refusal's wait of `max_wait` is lengthened by up to a tenth, which must not turn it into one that is too long.
-pub(super) fn patience(pipeline: &Pipeline) -> Duration {
-    pipeline.retry.max_wait.saturating_add(pipeline.retry.max_wait / 8)
-}
-
 /// The units that no worker has taken.
 #[derive(Debug)]
 pub(super) struct Dispatch {
@@ -58,7 +53,7 @@ impl Dispatch {
             units: Mutex::new(units.into()),
             endpoint: if pipeline.report.is_some() { Endpoint::Create } else { Endpoint::Metrics },
             quotas: quotas.clone(),
-            patience: patience(pipeline),
+            patience: pipeline.retry.patience(),
             until,
         }
     }

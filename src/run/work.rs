@@ -21,7 +21,7 @@ use crate::state::{FailedUnit, Lease, StagedUnit, State};
 use crate::time::{Clock, Instant};
 use crate::unit::Unit;
 
-use super::dispatch::{Dispatch, Turn, patience};
+use super::dispatch::{Dispatch, Turn};
 use super::publish::{Publisher, Through};
 use super::{Run, RunReport};
 
@@ -200,7 +200,7 @@ impl Run<'_> {
             }
             Ended::ComeBack { unit, until, reason } => {
                 // Where the whole app has to wait, nobody needs to ask any more; else the others go on.
-                let waits = self.fetch.quotas().closed().is_some_and(|(wait, _)| wait > patience(&self.pipeline));
+                let waits = self.fetch.quotas().closed().is_some_and(|(wait, _)| wait > self.pipeline.retry.patience());
                 if waits {
                     halt.cancel();
                     report.waits = true;
@@ -340,6 +340,7 @@ impl Worker {
             Ok(slice) => self.stage(unit, slice).await.unwrap_or_else(Ended::Broken),
             Err(UnitFailure::Failed { reason, attempts, fatal }) => Ended::Failed { unit, reason, attempts, fatal },
             Err(UnitFailure::ComeBack { until, reason }) => Ended::ComeBack { unit, until, reason },
+            Err(UnitFailure::Broken { kind, report }) => Ended::Broken(Error::new(kind, report)),
             Err(UnitFailure::Gone(gone)) => Ended::Gone { unit, gone },
             Err(UnitFailure::Stopped) => Ended::Stopped { unit },
         }

@@ -66,7 +66,7 @@ impl Opened {
 pub struct KeptTally {
     /// The quota's name.
     pub quota: String,
-    /// What it is counted by: an account's id, an endpoint class; empty for the whole app.
+    /// Who it is counted by: `app`, `account ID`, `endpoint KIND`.
     pub scope: String,
     /// The quota's own encoding.
     pub kept: Vec<u8>,
@@ -163,19 +163,6 @@ impl QuotaUse {
         // What others wrote was not loaded in this turn, and is to be told in the next.
         let left = turn.opened.left;
         turn.end(left).await
-    }
-
-    /// Forgets everything about `quotas`: a person knows that the platform has lifted what it said.
-    pub async fn forget(&self, quotas: &[String]) -> Result<()> {
-        let mut turn = self.begin().await?;
-        for quota in quotas {
-            let gone = sqlx::query("DELETE FROM tallies WHERE quota = $1")
-                .bind(quota)
-                .execute(&mut turn.opened.connection)
-                .await;
-            gone.map_err(|error| told(&self.path, "forget quotas in", error.into()))?;
-        }
-        turn.commit().await
     }
 
     async fn opened(&self) -> OwnedMutexGuard<Opened> {

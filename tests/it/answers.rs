@@ -40,7 +40,9 @@ fn an_account_that_is_gone_is_left_out_and_the_run_is_well() {
     add(&sandbox, rule);
     let run = ["run", "demo", "--set", "quotas.0.requests=500", "--set", "request.accounts_per_request=4"];
     let ran = sandbox.run(&run).expect_code(0);
-    assert!(ran.err.contains("100003") || status(&sandbox).to_string().contains("100003"), "{}", ran.err);
+    assert!(ran.err.contains("left out   account 100003: HTTP 403: access to 100003 was revoked"), "{}", ran.err);
+    let skipped = &status(&sandbox)["skipped"];
+    assert_eq!(skipped[0]["account_id"], "100003", "{skipped}");
     let mut expected = api.truth(FIRST, SETTLED);
     expected.retain(|key, _| key.0 != "100003");
     assert_same(&sandbox.lake("demo"), &expected);
@@ -49,6 +51,8 @@ fn an_account_that_is_gone_is_left_out_and_the_run_is_well() {
     let gaps: Value = serde_json::from_str(&ran.out).expect("JSON");
     let gaps = gaps.as_array().expect("a list");
     assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap["account_id"] == "100003"), "{gaps:?}");
+    let reason = gaps[0]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("the account is left out since") && reason.contains("revoked"), "{reason}");
 
     // It is not asked for again within a day, and then it is.
     let before = status_count(&api, "403");

@@ -76,6 +76,8 @@ fn killed_at(moments: &[u64], server: &[&str], more: &str) {
         std::thread::sleep(Duration::from_millis(*pause));
         running.kill();
     }
+    let killed_after = metrics(&api);
+    assert!((1..60).contains(&killed_after), "it was through before it was killed: {killed_after}");
     sandbox.run(&backfill).expect_code(0);
     assert_kept(&api, &[15, 40]);
     assert_same(&sandbox.lake("demo"), &truth_of_day(&api));

@@ -53,9 +53,9 @@ fn of_several_limits_a_number_without_a_name_is_nobodys() {
     let quotas = [quota("second", 50, ms(1_000), Scope::App), quota("minute", 1000, ms(60_000), Scope::App)];
     let mut book = Book::new("p", &quotas, FOREVER);
     book.tell(&Whose::App, None, &Said { limit: Some(50), ..Said::default() }, START);
-    assert!(book.tallies().all(|(_, tally)| tally.learned().is_none()));
+    assert!(book.tallies().all(|(_, tally)| tally.learned.is_none()));
     book.tell(&Whose::App, Some("minute"), &Said { limit: Some(500), ..Said::default() }, START);
-    assert_eq!(book.tallies().filter_map(|(_, tally)| tally.learned()).collect::<Vec<_>>(), [500]);
+    assert_eq!(book.tallies().filter_map(|(_, tally)| tally.learned).collect::<Vec<_>>(), [500]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What breaks, and what is said about it.
 
 use super::*;
-use crate::pipeline::{Counting, Weights};
+use crate::request::tests::quota;
 
 fn quick() -> Vec<Reply> {
     vec![
@@ -179,21 +179,7 @@ async fn every_attempt_takes_a_permit() {
     let mut bench = Bench::new(vec![Reply::status(500), Reply::status(500), one_row()]).await;
     let per = Duration::from_millis(30);
     let scopes = [Scope::App, Scope::Account];
-    let quota = |scope| Quota {
-        name: "q".into(),
-        shared: false,
-        units: 1,
-        per,
-        counting: Counting::Sliding,
-        scope,
-        endpoints: Vec::new(),
-        weights: Weights::default(),
-        burst: 1,
-        safety: 1.0,
-        adapt: false,
-        strict: false,
-    };
-    bench.pipeline.quotas = scopes.into_iter().map(quota).collect();
+    bench.pipeline.quotas = scopes.into_iter().map(|scope| quota("q", 1, per, scope)).collect();
     let begin = std::time::Instant::now();
     assert_eq!(bench.unit().await.expect("a slice").requests, 3);
     assert!(begin.elapsed() >= per * 2, "three sendings are two periods apart");

@@ -245,7 +245,7 @@ impl Checker<'_> {
     }
 }
 
-fn wait_unit(word: raw::WaitUnit) -> WaitUnit {
+pub(super) fn wait_unit(word: raw::WaitUnit) -> WaitUnit {
     match word {
         raw::WaitUnit::Auto => WaitUnit::Auto,
         raw::WaitUnit::Milliseconds => WaitUnit::Milliseconds,

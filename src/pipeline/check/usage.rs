@@ -5,6 +5,7 @@ use super::super::shared::SharedQuotas;
 use super::super::{JsonPath, Scope, UsageRule, UsageSource, WaitUnit, raw};
 use super::Checker;
 use super::quotas::{named, scope_of};
+use super::responses::wait_unit;
 
 /// Stands for an account's id in a place.
 const ACCOUNT: &str = "{account}";
@@ -128,14 +129,7 @@ impl Checker<'_> {
             self.wrong(&path.key(keys.1), format!("says how `{}` is written: expected `{}` beside it", keys.0, keys.0));
             return None;
         }
-        Some(match word.unwrap_or_default() {
-            raw::WaitUnit::Auto => WaitUnit::Auto,
-            raw::WaitUnit::Milliseconds => WaitUnit::Milliseconds,
-            raw::WaitUnit::Seconds => WaitUnit::Seconds,
-            raw::WaitUnit::Minutes => WaitUnit::Minutes,
-            raw::WaitUnit::Epoch => WaitUnit::Epoch,
-            raw::WaitUnit::Date => WaitUnit::Date,
-        })
+        Some(wait_unit(word.unwrap_or_default()))
     }
 
     fn quota_of_scope(&mut self, path: &KeyPath, name: &str, scope: Scope, declared: &[(&str, Scope)]) -> Option<()> {
