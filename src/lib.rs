@@ -9,7 +9,7 @@
 //!      v
 //!   run ── lease, then publish what an earlier run left staged
 //!      |
-//!   plan ── ledger + rules + now -> units, newest first                               (pure)
+//!   plan ── ledger + refresh (when an hour is due) + now -> units, newest first          (pure)
 //!      |
 //!   fetch ─ request (pure) -> permit: allowance (pure) by the quota desk, written down -> http
 //!      |     -> usage, classify (pure) -> retry (pure): again, less, without the account, later
@@ -32,9 +32,9 @@
 //! | layer | modules | rule |
 //! |---|---|---|
 //! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
-//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
+//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
-//! | story | [`fetch`], [`run`], [`serve`], [`schedule`] | what happens in which order |
+//! | story | [`fetch`], [`gaps`], [`run`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
 //! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
 //!
@@ -57,6 +57,7 @@ pub mod merge;
 pub mod page;
 pub mod pipeline;
 pub mod plan;
+pub mod refresh;
 pub mod request;
 pub mod retry;
 pub mod usage;
@@ -70,6 +71,7 @@ pub mod state;
 pub mod telemetry;
 
 pub mod fetch;
+pub mod gaps;
 pub mod run;
 pub mod schedule;
 pub mod serve;

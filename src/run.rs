@@ -15,7 +15,7 @@ mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant as Moment;
 
 use chrono::Duration;
@@ -23,12 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
+use crate::gaps;
 use crate::lake::{Dataset, DatasetSpec, Lake};
 use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
-use crate::plan::{self, Ask, Plan, Subject, grid_zone};
+use crate::plan::{self, Ask, Plan, Subject};
 use crate::quota::Quotas;
+use crate::refresh::{Learned, Refresh, grid_zone};
 use crate::state::{Acquired, CreationEnd, KnownAccount, Lease, RunKind, State};
 use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day, hours_in, slot};
@@ -88,6 +90,8 @@ pub struct Progress {
 struct Run<'a> {
     environment: &'a Environment,
     pipeline: Arc<Pipeline>,
+    /// When its hours are due.
+    refresh: Refresh,
     dataset: Dataset,
     lease: Arc<Lease>,
     fetch: Arc<Fetch>,
@@ -114,11 +118,13 @@ pub async fn run(
     progress.quotas.get_or_init(|| fetch.quotas().clone());
     let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
+    let refresh = Refresh::new(pipeline.clone(), &environment.state.learn(&lease, &pipeline, started).await?);
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
     let mut report = RunReport::new(&pipeline.name, order.ask);
     let run = Run {
         environment,
         pipeline,
+        refresh,
         dataset,
         lease: Arc::new(lease),
         fetch: Arc::new(fetch),
@@ -155,12 +161,14 @@ async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Res
 fn kind_of(ask: Ask) -> RunKind {
     match ask {
         Ask::Due => RunKind::Hourly,
+        Ask::Repair => RunKind::Repair,
         Ask::Backfill { .. } => RunKind::Backfill,
     }
 }
 
 /// The body of a run, with the lease held.
 async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()> {
+    run.environment.state.follow_rules(&run.lease, &run.refresh, run.environment.clock.now()).await?;
     run.publish_leftovers(report).await?;
     if run.stop.is_cancelled() {
         report.stopped = true;
@@ -217,12 +225,16 @@ impl Run<'_> {
                 return Ok(());
             }
             let until = match ask {
-                Ask::Due => None,
-                Ask::Backfill { .. } => self.next_tick(),
+                Ask::Repair => None,
+                Ask::Due | Ask::Backfill { .. } => self.next_tick(),
             };
             // Planned again, not kept: a long backfill's units would fill the memory.
             let planned = self.plan(known, ask).await?;
             let Worked::TimeIsUp = self.work(planned.units, until, report).await? else { return Ok(()) };
+            if ask == Ask::Due {
+                // What is left may have moved, nothing more: it is due again in the run that is due now.
+                return Ok(());
+            }
             tracing::info!(pipeline = self.pipeline.name, "what is due goes before the backfill");
             let due = self.plan(known, Ask::Due).await?;
             report.add_plan(&due);
@@ -299,7 +311,7 @@ impl Run<'_> {
             |id: &str| listed.contains(id) && (order.accounts.is_empty() || order.accounts.iter().any(|a| a == id));
         let mut known: Vec<KnownAccount> = known.into_iter().filter(|known| wanted(&known.account.id)).collect();
         for skip in self.environment.state.skipped(&self.pipeline.name).await? {
-            let named = order.accounts.contains(&skip.account_id);
+            let named = order.accounts.contains(&skip.account_id) || order.ask == Ask::Repair;
             let lately = skip.last_tried + Duration::hours(SKIPPED_HOURS) > now;
             if !known.iter().any(|known| known.account.id == skip.account_id) {
                 continue;
@@ -317,7 +329,7 @@ impl Run<'_> {
 
     async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {
         let now = self.environment.clock.now();
-        let mut plan = plan_now(Some(&self.environment.state), &self.pipeline, known, ask, now).await?;
+        let mut plan = plan_now(Some(&self.environment.state), &self.refresh, known, ask, now).await?;
         // What was taken up and did not succeed is for the next run.
         if let Some(taken_up) = self.taken_up.get() {
             plan.units.retain(|unit| !taken_up.contains(&unit.key));
@@ -329,30 +341,57 @@ impl Run<'_> {
 /// Plans `ask` from what the state knows, or for a ledger that is empty; `hourmark plan` shows it without a run.
 pub async fn plan_now(
     state: Option<&State>,
-    pipeline: &Pipeline,
+    refresh: &Refresh,
     known: &[KnownAccount],
     ask: Ask,
     now: Instant,
 ) -> Result<Plan> {
-    let Some(reach) = plan::reach_of(pipeline, known.iter().map(|known| known.started.min(known.watermark)), ask, now)
-    else {
-        return Ok(Plan::default());
+    let Some(state) = state else {
+        return Ok(plan::plan(refresh, &subjects(known, &HashMap::new()), ask, now));
     };
-    let ledgers = match state {
-        Some(state) => state.ledgers(&pipeline.name, reach.from(), reach.to()).await?,
-        None => HashMap::new(),
+    let name = &refresh.pipeline().name;
+    match ask {
+        Ask::Due => {
+            let ledgers = state.due_ledgers(refresh, known, now).await?;
+            Ok(plan::plan(refresh, &subjects(known, &ledgers), ask, now))
+        }
+        Ask::Repair => {
+            let gaps = gaps::find(state, refresh, known, now).await?;
+            let from = gaps.iter().map(|gap| gap.window.from()).min().unwrap_or(now);
+            let ledgers = state.ledgers(name, from, now).await?;
+            Ok(plan::plan_hours(refresh, &subjects(known, &ledgers), &gaps::windows(&gaps), now))
+        }
+        Ask::Backfill { from, to, .. } => {
+            // Two days cover the widest offsets, whatever the accounts' zones.
+            let utc = |date| day(date, chrono_tz::Tz::UTC).from();
+            let ledgers = state.ledgers(name, utc(from) - Duration::days(2), utc(to) + Duration::days(2)).await?;
+            Ok(plan::plan(refresh, &subjects(known, &ledgers), ask, now))
+        }
+    }
+}
+
+/// When the hours of `pipeline` are due, with what the state has learnt.
+///
+/// # Errors
+/// A storage error.
+pub async fn refresh_of(state: Option<&State>, pipeline: Arc<Pipeline>) -> Result<Refresh> {
+    let learned = match state {
+        Some(state) => state.learned(&pipeline.name).await?.0,
+        None => Learned::default(),
     };
-    let nothing = AccountLedger::default();
-    let subjects: Vec<Subject<'_>> = known
-        .iter()
-        .map(|known| Subject {
-            account: &known.account,
-            started: known.started,
-            watermark: known.watermark,
-            ledger: ledgers.get(&known.account.id).unwrap_or(&nothing),
-        })
-        .collect();
-    Ok(plan::plan(pipeline, &subjects, ask, now))
+    Ok(Refresh::new(pipeline, &learned))
+}
+
+static NOTHING: LazyLock<AccountLedger> = LazyLock::new(AccountLedger::default);
+
+fn subjects<'a>(known: &'a [KnownAccount], ledgers: &'a HashMap<String, AccountLedger>) -> Vec<Subject<'a>> {
+    let subject = |known: &'a KnownAccount| Subject {
+        account: &known.account,
+        started: known.started,
+        watermark: known.watermark,
+        ledger: ledgers.get(&known.account.id).unwrap_or(&NOTHING),
+    };
+    known.iter().map(subject).collect()
 }
 
 /// Where the history of an account that is seen first begins: at the start of a UTC day, so that the first day is whole.

@@ -23,27 +23,33 @@ pub struct Account {
 /// Who goes first when requests wait for a permit. The order of the variants is the order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
-    /// What a schedule's tick asks for: new hours and refresh marks.
+    /// What a schedule's tick asks for first: new hours.
     Hourly,
     /// Hours that are missing though they were due.
     Repair,
+    /// Hours whose values may have moved since they were read: what the limits have to spare.
+    Refresh,
     /// What a person asked for by dates.
     Backfill,
 }
 
 impl Lane {
+    /// All of them, in the order of precedence.
+    pub const ALL: [Lane; 4] = [Lane::Hourly, Lane::Repair, Lane::Refresh, Lane::Backfill];
+
     /// The word for it, as in the state and in reports.
     pub fn word(self) -> &'static str {
         match self {
             Lane::Hourly => "hourly",
             Lane::Repair => "repair",
+            Lane::Refresh => "refresh",
             Lane::Backfill => "backfill",
         }
     }
 
     /// The lane that `word` names.
     pub fn parse(word: &str) -> Option<Lane> {
-        [Lane::Hourly, Lane::Repair, Lane::Backfill].into_iter().find(|lane| lane.word() == word)
+        Lane::ALL.into_iter().find(|lane| lane.word() == word)
     }
 }
 

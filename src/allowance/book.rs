@@ -300,7 +300,7 @@ impl Book {
     /// The order in which the waiting are looked at.
     fn order(&self) -> Vec<(Lane, Ticket)> {
         let mut order: Vec<(Lane, Ticket)> = self.waiting.keys().copied().collect();
-        for lane in [Lane::Backfill, Lane::Repair] {
+        for lane in Lane::ALL.into_iter().skip(1).rev() {
             if self.passed_over.get(&lane).is_some_and(|times| *times >= PASSED_OVER)
                 && let Some(place) = order.iter().position(|(other, _)| *other == lane)
             {
@@ -334,7 +334,7 @@ impl Book {
     /// Lanes below `lane` whose requests wait were passed over.
     fn count_passing(&mut self, lane: Lane) {
         self.passed_over.insert(lane, 0);
-        for lower in [Lane::Repair, Lane::Backfill] {
+        for lower in Lane::ALL {
             if lower > lane && self.waiting.keys().any(|(waiting, _)| *waiting == lower) {
                 *self.passed_over.entry(lower).or_default() += 1;
             }

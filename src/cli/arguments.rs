@@ -130,17 +130,26 @@ pub(super) enum Command {
 
     /// Shows watermarks, lag, last results and a heatmap of hours
     #[command(
-        after_help = "Examples:\n  hourmark status\n  hourmark status demo --days 14\n  hourmark status --format json"
+        after_help = "Examples:\n  hourmark status\n  hourmark status demo --days 14\n  hourmark status demo --why\n  \
+                      hourmark status --format json"
     )]
     Status(StatusArguments),
 
-    /// Lists the hours that are missing; exit code 5 where there are any
-    #[command(after_help = "Examples:\n  hourmark gaps\n  hourmark gaps demo --format json")]
+    /// Lists the hours that are missing, overdue or suspicious, with the reason; exit code 5 where there are any
+    #[command(
+        after_help = "Hours that the next scheduled run will ask for in its turn are not listed. `hourmark repair` \
+        fetches what is.\n\nExamples:\n  hourmark gaps\n  hourmark gaps demo --format json"
+    )]
     Gaps(GapsArguments),
+
+    /// Fetches exactly the hours that `gaps` lists
+    #[command(after_help = "Accounts that are left out are tried again.\n\n\
+        Examples:\n  hourmark repair\n  hourmark repair demo --accounts 100001")]
+    Repair(RunArguments),
 
     /// Answers SQL over the lake and the state
     #[command(
-        after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `units`, `runs`.\n\n\
+        after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `ledger_final`, `units`, `runs`.\n\n\
         Examples:\n  hourmark query \"select date, sum(spend) from campaign_hours group by date order by date\"\n  \
         hourmark query \"select * from demo where date = '2026-11-20'\" --format parquet --output day.parquet\n  \
         hourmark query \"show tables\""
@@ -234,6 +243,10 @@ pub(super) struct PlanArguments {
     #[arg(id = "names", value_name = "PIPELINE")]
     pub pipelines: Vec<String>,
 
+    /// Plans a repair of what `gaps` lists
+    #[arg(long, conflicts_with = "from")]
+    pub repair: bool,
+
     /// Plans a backfill from this date
     #[arg(long, value_name = "DATE", value_parser = date, requires = "to")]
     pub from: Option<NaiveDate>,
@@ -282,6 +295,10 @@ pub(super) struct StatusArguments {
     /// How many days the heatmap goes back
     #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=366))]
     pub days: u16,
+
+    /// Explains the ages at which hours are read again: what was seen to move, and what was learnt of it
+    #[arg(long)]
+    pub why: bool,
 
     /// For people, or as JSON
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Outcome, Result};
 use crate::pipeline::{self, Override, Pipeline};
 use crate::plan::Ask;
-use crate::run::Order;
+use crate::run::{Order, refresh_of};
 use crate::simulate::{Options, Simulator};
 
 use super::arguments::DemoArguments;
@@ -51,7 +51,8 @@ pub(super) async fn demo(
     done.cancel();
     server.abort();
     let report = result?;
-    let facts = Facts::read(&environment.state, &pipeline, settings.clock.now(), 3).await?;
+    let refresh = refresh_of(Some(&environment.state), pipeline.clone()).await?;
+    let facts = Facts::read(&environment.state, &refresh, settings.clock.now(), 3).await?;
     screen.result(&format!("\n{}", facts.picture()));
     answer(settings, screen).await?;
     Ok(report.outcome())

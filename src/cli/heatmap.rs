@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::ledger::HourState;
+use crate::refresh::HourState;
 
 /// How many account-hours of one cell are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod screen;
 mod settings;
 mod simulate;
 mod status;
+mod why;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Plan(arguments) => planned::plan(&settings()?, &screen, arguments).await,
         Command::Quota(arguments) => quota::quota(&settings()?, &screen, arguments).await,
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
+        Command::Repair(arguments) => runs::repair(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),

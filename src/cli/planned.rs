@@ -8,7 +8,7 @@ use crate::error::{Outcome, Result};
 use crate::lake::partitions_of;
 use crate::pipeline::{Accounts, Pipeline};
 use crate::plan::{Ask, Plan};
-use crate::run::{first_hour, plan_now, stretches};
+use crate::run::{first_hour, plan_now, refresh_of, stretches};
 use crate::state::{KnownAccount, State};
 use crate::time::Instant;
 use crate::unit::Account;
@@ -24,6 +24,7 @@ pub(super) async fn plan(settings: &Settings, screen: &Screen, arguments: &PlanA
     let now = settings.clock.now();
     let ask = match (arguments.from, arguments.to) {
         (Some(from), Some(to)) => past(from, to, false)?,
+        _ if arguments.repair => Ask::Repair,
         _ => Ask::Due,
     };
     let state = settings.known_state().await?;
@@ -37,9 +38,10 @@ pub(super) async fn plan(settings: &Settings, screen: &Screen, arguments: &PlanA
             ));
             continue;
         }
+        let refresh = refresh_of(state.as_ref(), pipeline.clone()).await?;
         let mut planned = Plan::default();
         for stretch in stretches(ask) {
-            let piece = plan_now(state.as_ref(), &pipeline, &known, stretch, now).await?;
+            let piece = plan_now(state.as_ref(), &refresh, &known, stretch, now).await?;
             planned.units.extend(piece.units);
             planned.hours += piece.hours;
             planned.beyond_retention += piece.beyond_retention;

@@ -48,6 +48,7 @@ pub(super) async fn input(settings: &Settings) -> Result<crate::query::QueryInpu
     let mut input = crate::query::QueryInput::new(&settings.lake);
     if let Some(state) = settings.known_state().await? {
         input.state_tables.push(("ledger".to_owned(), state.table_ledger(None, None).await?));
+        input.state_tables.push(("ledger_final".to_owned(), state.table_finals().await?));
         input.state_tables.push(("units".to_owned(), state.table_units().await?));
         input.state_tables.push(("runs".to_owned(), state.table_runs().await?));
     }

@@ -1,5 +1,6 @@
 //! `quota`: where each limit stands, and what is due needs of it. Reads only, unless it is told to forget.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -10,7 +11,7 @@ use crate::error::{Outcome, Result};
 use crate::pipeline::Pipeline;
 use crate::plan::{Ask, Plan};
 use crate::quota::{Use, forget_said, known_book, uses};
-use crate::run::plan_now;
+use crate::run::{plan_now, refresh_of};
 use crate::state::State;
 
 use super::arguments::{ListFormat, QuotaArguments};
@@ -57,13 +58,14 @@ pub(super) async fn quota(settings: &Settings, screen: &Screen, arguments: &Quot
 }
 
 /// What is due needs; `None` before the accounts are known.
-async fn due(settings: &Settings, state: Option<&State>, pipeline: &Pipeline) -> Result<Option<Foreseen>> {
+async fn due(settings: &Settings, state: Option<&State>, pipeline: &Arc<Pipeline>) -> Result<Option<Foreseen>> {
     let now = settings.clock.now();
     let known = known_accounts(state, pipeline, now).await?;
     if known.is_empty() {
         return Ok(None);
     }
-    let planned: Plan = plan_now(state, pipeline, &known, Ask::Due, now).await?;
+    let refresh = refresh_of(state, pipeline.clone()).await?;
+    let planned: Plan = plan_now(state, &refresh, &known, Ask::Due, now).await?;
     foresee(state, pipeline, &known, &planned, settings.workers, now).await.map(Some)
 }
 

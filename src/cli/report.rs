@@ -47,6 +47,10 @@ pub(super) fn table(report: &RunReport) -> String {
     if report.outside > 0 {
         fact("left away", format!("{} rows of hours that were not asked for or not over", report.outside));
     }
+    if report.postponed > 0 {
+        let units = report.postponed;
+        fact("postponed", format!("{units} units of hours that may have moved: they come when the limits have room"));
+    }
     if report.beyond_retention > 0 {
         fact("too old", format!("{} account-hours are older than the platform answers", report.beyond_retention));
     }
@@ -110,6 +114,7 @@ fn fullest(uses: &[Use]) -> Vec<String> {
 pub(super) fn line(report: &RunReport) -> String {
     let what = match report.ask {
         Ask::Due => "hourly run".to_owned(),
+        Ask::Repair => "repair".to_owned(),
         Ask::Backfill { from, to, .. } => format!("backfill {from} to {to}"),
     };
     let how = outcome(report.outcome());

@@ -25,10 +25,30 @@ pub(super) async fn run(
     arguments: &RunArguments,
     stop: CancellationToken,
 ) -> Result<Outcome> {
+    each(settings, screen, arguments, Ask::Due, stop).await
+}
+
+pub(super) async fn repair(
+    settings: &Settings,
+    screen: &Screen,
+    arguments: &RunArguments,
+    stop: CancellationToken,
+) -> Result<Outcome> {
+    each(settings, screen, arguments, Ask::Repair, stop).await
+}
+
+/// Runs each of the named pipelines, one after the other.
+async fn each(
+    settings: &Settings,
+    screen: &Screen,
+    arguments: &RunArguments,
+    ask: Ask,
+    stop: CancellationToken,
+) -> Result<Outcome> {
     let (pipelines, broken) = settings.usable(&arguments.pipelines)?;
     let count = pipelines.len() + broken;
     let environment = settings.environment().await?;
-    let order = Order { ask: Ask::Due, accounts: arguments.accounts.clone() };
+    let order = Order { ask, accounts: arguments.accounts.clone() };
     let mut worst = Outcome::Done;
     let mut kinds = vec![ErrorKind::BadInput; broken];
     for pipeline in pipelines {

@@ -7,17 +7,19 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Outcome, Result};
-use crate::ledger::{AccountLedger, HourState, hour_state};
+use crate::ledger::{AccountLedger, Found, day_of};
 use crate::pipeline::Pipeline;
-use crate::plan::grid_zone;
+use crate::refresh::{Grid, HourState, Refresh};
+use crate::run::refresh_of;
 use crate::state::{FailedUnit, KnownAccount, RunRecord, Skip, State};
-use crate::time::{Instant, Window, hours_in, next_hour, short, slot, slot_start};
+use crate::time::{Instant, Window, short, slot, slot_start};
 
 use super::arguments::{ListFormat, StatusArguments};
 use super::heatmap::Heatmap;
 use super::report::span;
 use super::screen::Screen;
 use super::settings::Settings;
+use super::why::Why;
 
 /// Accounts listed as text; all of them are in the JSON.
 const ACCOUNTS_SHOWN: usize = 30;
@@ -30,10 +32,20 @@ pub(super) async fn status(settings: &Settings, screen: &Screen, arguments: &Sta
     };
     let mut documents = Vec::new();
     for pipeline in &pipelines {
-        let facts = Facts::read(&state, pipeline, settings.clock.now(), i64::from(arguments.days)).await?;
-        match arguments.format {
-            ListFormat::Text => screen.result(&facts.text()),
-            ListFormat::Json => documents.push(facts.json()),
+        let refresh = refresh_of(Some(&state), pipeline.clone()).await?;
+        let why = match arguments.why {
+            true => Some(Why::read(&state, &refresh).await?),
+            false => None,
+        };
+        let facts = Facts::read(&state, &refresh, settings.clock.now(), i64::from(arguments.days)).await?;
+        match (arguments.format, why) {
+            (ListFormat::Text, None) => screen.result(&facts.text()),
+            (ListFormat::Text, Some(why)) => screen.result(&why.text()),
+            (ListFormat::Json, why) => {
+                let mut document = facts.json();
+                document["why"] = why.map_or(Value::Null, |why| why.json());
+                documents.push(document);
+            }
         }
     }
     if arguments.format == ListFormat::Json {
@@ -45,6 +57,7 @@ pub(super) async fn status(settings: &Settings, screen: &Screen, arguments: &Sta
 /// What is shown of one pipeline.
 pub(super) struct Facts<'a> {
     pipeline: &'a Pipeline,
+    refresh: &'a Refresh,
     accounts: Vec<AccountFacts>,
     heatmap: Heatmap,
     last_run: Option<RunRecord>,
@@ -65,14 +78,17 @@ struct Counts {
     provisional: u32,
     settling: u32,
     end: u32,
+    suspicious: u32,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) async fn read(state: &State, pipeline: &'a Pipeline, now: Instant, days: i64) -> Result<Facts<'a>> {
+    pub(super) async fn read(state: &State, refresh: &'a Refresh, now: Instant, days: i64) -> Result<Facts<'a>> {
+        let pipeline = refresh.pipeline();
         let from = slot_start(slot(now) - days * 24);
         let ledgers = state.ledgers(&pipeline.name, from - Duration::days(1), now).await?;
         let mut facts = Facts {
             pipeline,
+            refresh,
             accounts: Vec::new(),
             heatmap: Heatmap::default(),
             last_run: state.last_runs(&pipeline.name, 1).await?.into_iter().next(),
@@ -81,34 +97,36 @@ impl<'a> Facts<'a> {
             now,
             days,
         };
+        let mut grid = Grid::default();
         for known in state.accounts(&pipeline.name).await? {
-            facts.count(known, from, &ledgers);
+            facts.count(known, from, &ledgers, &mut grid);
         }
         Ok(facts)
     }
 
-    fn count(&mut self, known: KnownAccount, from: Instant, ledgers: &HashMap<String, AccountLedger>) {
+    fn count(&mut self, known: KnownAccount, from: Instant, ledgers: &HashMap<String, AccountLedger>, grid: &mut Grid) {
         let nothing = AccountLedger::default();
         let ledger = ledgers.get(&known.account.id).unwrap_or(&nothing);
-        let zone = grid_zone(self.pipeline, &known.account);
         let mut counts = Counts::default();
-        let hours = Window::new(from, self.now).into_iter().flat_map(|window| hours_in(window, zone));
-        for begin in hours {
-            let end = next_hour(begin, zone);
-            let cell = ledger.cell(slot(begin));
-            // An hour that nobody has asked for yet is missing only once it was due.
-            let due = end + self.pipeline.window.settle <= self.now && begin >= known.started;
-            if end > self.now || (cell.is_none() && !due) {
-                continue;
-            }
-            let state = hour_state(end, cell, &self.pipeline.window, self.now);
-            let at = slot_start(slot(begin)).naive_utc();
-            self.heatmap.add(at.date(), chrono::Timelike::hour(&at) as usize, state);
-            match state {
-                HourState::Missing => counts.missing += 1,
-                HourState::Provisional => counts.provisional += 1,
-                HourState::Settling => counts.settling += 1,
-                HourState::Final => counts.end += 1,
+        let Some(shown) = Window::new(from, self.now) else { return };
+        for day in day_of(slot(from))..=day_of(slot(self.now)) {
+            for hour in grid.day(self.pipeline, &known.account, day).iter() {
+                let cell = ledger.cell(slot(hour.begin));
+                // An hour that nobody has asked for yet is missing only once it was due.
+                let due = hour.end + self.pipeline.window.settle <= self.now && hour.begin >= known.started;
+                if !shown.contains(hour.begin) || hour.end > self.now || (cell.is_none() && !due) {
+                    continue;
+                }
+                let state = self.refresh.state(&known.account.id, hour, cell.as_ref(), self.now);
+                let at = slot_start(slot(hour.begin)).naive_utc();
+                self.heatmap.add(at.date(), chrono::Timelike::hour(&at) as usize, state);
+                counts.suspicious += u32::from(cell.is_some_and(|cell| cell.found == Found::Suspicious));
+                match state {
+                    HourState::Missing => counts.missing += 1,
+                    HourState::Provisional => counts.provisional += 1,
+                    HourState::Settling => counts.settling += 1,
+                    HourState::Final => counts.end += 1,
+                }
             }
         }
         self.accounts.push(AccountFacts { known, counts });
@@ -129,6 +147,12 @@ impl<'a> Facts<'a> {
             return lines.join("\n");
         }
         lines.push(self.table());
+        let suspicious: u32 = self.accounts.iter().map(|facts| facts.counts.suspicious).sum();
+        if suspicious > 0 {
+            lines.push(format!(
+                "  suspicious   {suspicious} account-hours without a row where there usually are some: `hourmark gaps`"
+            ));
+        }
         for skip in self.skipped.iter().take(ACCOUNTS_SHOWN) {
             lines.push(format!(
                 "  left out     account {} since {}: {}",
@@ -155,7 +179,7 @@ impl<'a> Facts<'a> {
         let days = format!("final ({}d)", self.days);
         table.set_header(["  account", "time zone", "watermark", "lag", "missing", "provisional", "settling", &days]);
         for facts in self.accounts.iter().take(ACCOUNTS_SHOWN) {
-            let Counts { missing, provisional, settling, end } = facts.counts;
+            let Counts { missing, provisional, settling, end, .. } = facts.counts;
             table.add_row([
                 format!("  {}", facts.known.account.id),
                 facts.known.account.time_zone.name().to_owned(),
@@ -195,6 +219,7 @@ impl<'a> Facts<'a> {
                     "provisional": facts.counts.provisional,
                     "settling": facts.counts.settling,
                     "final": facts.counts.end,
+                    "suspicious": facts.counts.suspicious,
                 })
             })
             .collect();

@@ -97,6 +97,8 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             size: 1,
             settle: millisecond,
             refresh: Vec::new(),
+            account_refresh: Default::default(),
+            learn: false,
             lookback: millisecond,
             history: millisecond,
             retention: None,

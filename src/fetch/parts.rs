@@ -6,7 +6,7 @@
 use chrono_tz::Tz;
 
 use crate::pipeline::{Align, Pipeline};
-use crate::plan::grid_zone;
+use crate::refresh::grid_zone;
 use crate::state::{Size, Sizes};
 use crate::time::{Instant, Window, date_at, day, hours_in, next_hour};
 use crate::unit::{Account, Unit};

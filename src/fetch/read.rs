@@ -15,7 +15,7 @@ use crate::decode::{DecodeError, PageContext, PageFacts, Rows};
 use crate::error::{Error, Result as Outcome};
 use crate::page::{Next, PageCursor, Pager};
 use crate::pipeline::{Endpoint, PaginationKind, Pipeline, Placeholder};
-use crate::plan::grid_zone;
+use crate::refresh::grid_zone;
 use crate::request::{Request, metrics_request, uses};
 use crate::state::Lease;
 use crate::telemetry::Count;

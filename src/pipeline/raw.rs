@@ -200,8 +200,14 @@ pub(crate) struct Window {
     /// How long after its end an hour is asked for at the earliest.
     pub settle: String,
     /// Ages, ascending, at which an hour is asked for again because platforms restate; `1h, 3h, 1d, 3d, 7d, 28d` as far
-    /// as `retention` allows where it is not given.
+    /// as `retention` allows where it is not given. From a day on they count from the end of the day (or of as many hours
+    /// as one request asks for), so that it is read again at once.
     pub refresh: Option<Vec<String>>,
+    /// Ages for single accounts in place of `refresh`, by the account's id.
+    pub account_refresh: IndexMap<String, Vec<String>>,
+    /// Whether `refresh` follows what is seen to move: ages at which hardly any hour changes are read for a sample only,
+    /// others are added. `hourmark status --why` tells.
+    pub learn: bool,
     /// Hours younger than this are asked for in every run.
     pub lookback: String,
     /// How far back the first run of a new account goes.
@@ -217,6 +223,8 @@ impl Default for Window {
             size: None,
             settle: "30m".to_owned(),
             refresh: None,
+            account_refresh: IndexMap::new(),
+            learn: false,
             lookback: "0s".to_owned(),
             history: "3d".to_owned(),
             retention: None,

@@ -1,5 +1,6 @@
 //! Windows, retries, and where rows go.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a request may ask for at once, and which hours are asked for again.
@@ -11,8 +12,12 @@ pub struct WindowRules {
     pub size: u32,
     /// How long after its end an hour is asked for at the earliest.
     pub settle: Duration,
-    /// Ages of a window's end at which it is asked for again.
+    /// Ages at which hours are asked for again.
     pub refresh: Vec<Duration>,
+    /// Ages for single accounts, by id, in place of those.
+    pub account_refresh: BTreeMap<String, Vec<Duration>>,
+    /// Whether the ages follow what was seen to move.
+    pub learn: bool,
     /// Hours younger than this are asked for in every run.
     pub lookback: Duration,
     /// How far back the first run of a new account goes.

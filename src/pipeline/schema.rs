@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use chrono::DateTime;
 
 use super::{ColumnKind, Pipeline};
+use crate::error::{Error, Result};
+use crate::time::Instant;
 
 /// Name of the column that holds the instant at which an hour begins.
 pub const HOUR: &str = "hour";
@@ -75,4 +79,25 @@ pub fn lake_schema(pipeline: &Pipeline) -> SchemaRef {
 /// The names of the columns that make a row unique, in the order in which rows are sorted.
 pub fn key_columns(pipeline: &Pipeline) -> Vec<String> {
     KEY.iter().map(|name| (*name).to_owned()).chain(pipeline.dimensions.iter().cloned()).collect()
+}
+
+/// The accounts and hours that `rows`, in the lake's schema, are of; as often as rows change from one to another.
+///
+/// # Errors
+/// An internal error where the columns are not those of the schema.
+pub fn account_hours(rows: &RecordBatch) -> Result<Vec<(&str, Instant)>> {
+    let wrong = || Error::internal("rows lack their account or hour");
+    let accounts = rows.column_by_name(KEY[1]).and_then(|column| column.as_string_opt::<i32>()).ok_or_else(wrong)?;
+    let hours = rows.column_by_name(HOUR).ok_or_else(wrong)?;
+    let hours = hours.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?;
+    let mut found: Vec<(&str, i64)> = Vec::new();
+    for (account, hour) in accounts.iter().flatten().zip(hours.values()) {
+        if found.last() != Some(&(account, *hour)) {
+            found.push((account, *hour));
+        }
+    }
+    found
+        .into_iter()
+        .map(|(account, hour)| Ok((account, DateTime::from_timestamp_micros(hour).ok_or_else(wrong)?)))
+        .collect()
 }

@@ -6,7 +6,14 @@ use chrono::{Duration, NaiveDate};
 use proptest::prelude::*;
 
 use super::*;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+use crate::ledger::Reading;
 use crate::pipeline::{Override, SharedQuotas, parse};
+use crate::refresh::{Learned, grid_zone};
+use crate::time::{date_at, hours_in, next_hour};
 
 const DEMO: &str = include_str!("../../pipelines/demo.toml");
 
@@ -47,7 +54,7 @@ impl History {
 
 fn plan_for(pipeline: &Pipeline, histories: &[History], ask: Ask, now: Instant) -> Plan {
     let subjects: Vec<Subject<'_>> = histories.iter().map(History::subject).collect();
-    plan(pipeline, &subjects, ask, now)
+    plan(&Refresh::new(Arc::new(pipeline.clone()), &Learned::default()), &subjects, ask, now)
 }
 
 /// Does what a run does with a plan: confirms the hours of each unit's window that are over.
@@ -59,7 +66,8 @@ fn carry_out(pipeline: &Pipeline, histories: &mut [History], plan: &Plan, now: I
             let closed = hours_in(unit.window, zone).map(|hour| next_hour(hour, zone)).take_while(|end| *end <= now);
             let Some(to) = closed.last() else { continue };
             let Some(window) = Window::new(unit.window.from(), to) else { continue };
-            history.ledger.confirm(window, zone, now, &BTreeSet::new());
+            let none = BTreeSet::new();
+            history.ledger.confirm(&Reading { window, zone, at: now, changed: &none, empty: &none });
         }
     }
     for history in histories {
@@ -192,6 +200,105 @@ fn marks_that_passed_in_a_month_without_runs_are_caught_up_on() {
     assert_eq!(read_before, 35, "each of the hours that were read a month ago has marks to come");
 }
 
+/// When the block of hours ends that are read again together: as many hours as fit into a request and divide a day.
+fn block_end(hour: Instant, size: u32) -> Instant {
+    let length = [24, 12, 8, 6, 4, 3, 2, 1].into_iter().find(|length| *length <= i64::from(size)).expect("one");
+    crate::time::slot_start((slot(hour).div_euclid(length) + 1) * length)
+}
+
+/// One hour after the other, as the scheduler does it: the new hour and those that came to an age of an hour and of three
+/// share a request, older ones are read again by whole blocks, and nothing is read more often than its marks say.
+#[test]
+fn a_day_of_hourly_runs_needs_few_requests() {
+    let pipeline = pipeline(&[]);
+    let mut now = at("2026-10-01T00:35:00Z");
+    let mut histories = vec![History::new(account("1", "Europe/Berlin"), at("2026-09-30T00:00:00Z"))];
+    let (mut requests, mut hours, mut again) = (0, 0, BTreeMap::new());
+    for run in 0..40 * 24 {
+        let plan = plan_for(&pipeline, &histories, Ask::Due, now);
+        if run >= 35 * 24 {
+            requests += plan.units.len();
+            hours += plan.hours;
+        }
+        for key in asked(&pipeline, &plan).into_keys() {
+            *again.entry(key).or_insert(0) += 1;
+        }
+        carry_out(&pipeline, &mut histories, &plan, now);
+        now += Duration::hours(1);
+    }
+    // Five days: each hour three times at its own ages, and four times with its day.
+    assert_eq!(hours, 5 * (24 * 3 + 24 * 4));
+    assert_eq!(requests, 5 * (24 + 4));
+    let day = Window::new(at("2026-10-05T00:00:00Z"), at("2026-10-06T00:00:00Z")).expect("a day");
+    for (key, times) in again.into_iter().filter(|((_, hour), _)| day.contains(*hour)) {
+        // The hour between those of one and of three hours is read along.
+        assert_eq!(times, 8, "{key:?}");
+    }
+}
+
+#[test]
+fn new_hours_go_before_those_that_may_have_moved() {
+    let pipeline = pipeline(&["window.size=6"]);
+    let mut histories = vec![History::new(account("1", "UTC"), at("2026-11-17T00:00:00Z"))];
+    let first = plan_for(&pipeline, &histories, Ask::Due, at("2026-11-19T12:40:00Z"));
+    carry_out(&pipeline, &mut histories, &first, at("2026-11-19T12:40:00Z"));
+    histories.push(History::new(account("2", "UTC"), at("2026-11-18T00:00:00Z")));
+    let plan = plan_for(&pipeline, &histories, Ask::Due, at("2026-11-20T12:40:00Z"));
+    let lanes: Vec<Lane> = plan.units.iter().map(|unit| unit.lane).collect();
+    assert!(lanes.is_sorted(), "{lanes:?}");
+    assert!(lanes.contains(&Lane::Hourly) && lanes.contains(&Lane::Refresh));
+    for lane in [Lane::Hourly, Lane::Refresh] {
+        let of_lane = plan.units.iter().filter(|unit| unit.lane == lane);
+        assert!(of_lane.map(|unit| unit.window.to()).is_sorted_by(|one, other| one >= other));
+    }
+}
+
+/// Nine hours without a run: what is due is asked for once, not once for each run that was missed.
+#[test]
+fn a_late_run_reads_nothing_twice() {
+    let pipeline = pipeline(&[]);
+    let mut histories = vec![History::new(account("1", "UTC"), at("2026-11-10T00:00:00Z"))];
+    let mut now = at("2026-11-18T00:35:00Z");
+    for _ in 0..48 {
+        let plan = plan_for(&pipeline, &histories, Ask::Due, now);
+        carry_out(&pipeline, &mut histories, &plan, now);
+        now += Duration::hours(1);
+    }
+    now += Duration::hours(9);
+    let plan = plan_for(&pipeline, &histories, Ask::Due, now);
+    assert!(asked(&pipeline, &plan).values().all(|times| *times == 1));
+    // Ten new hours, and the three before them that were not read at an age of three hours: one request. The days at
+    // their marks of one, three and seven days: one each.
+    let windows: Vec<String> = plan.units.iter().map(|unit| unit.window.to_string()).collect();
+    assert_eq!(plan.units.len(), windows.iter().collect::<BTreeSet<_>>().len());
+    carry_out(&pipeline, &mut histories, &plan, now);
+    assert_eq!(plan_for(&pipeline, &histories, Ask::Due, now), Plan::default());
+}
+
+#[test]
+fn exactly_the_hours_that_are_named_are_planned() {
+    let pipeline = pipeline(&[]);
+    let now = at("2026-11-20T12:40:00Z");
+    let mut histories = vec![History::new(account("1", "UTC"), at("2026-11-17T00:00:00Z"))];
+    let first = plan_for(&pipeline, &histories, Ask::Due, now);
+    carry_out(&pipeline, &mut histories, &first, now);
+    histories.push(History::new(account("2", "UTC"), at("2026-11-20T00:00:00Z")));
+    let window = |from: &str, to: &str| Window::new(at(from), at(to)).expect("a window");
+    let hours = HashMap::from([
+        ("1".to_owned(), vec![window("2026-11-18T07:00:00Z", "2026-11-18T08:00:00Z")]),
+        ("2".to_owned(), vec![window("2026-11-20T05:00:00Z", "2026-11-20T07:00:00Z")]),
+    ]);
+    let subjects: Vec<Subject<'_>> = histories.iter().map(History::subject).collect();
+    let refresh = Refresh::new(Arc::new(pipeline.clone()), &Learned::default());
+    let plan = plan_hours(&refresh, &subjects, &hours, now);
+    let units: Vec<String> = plan.units.iter().map(Unit::to_string).collect();
+    assert_eq!(
+        units,
+        ["account 2, 2026-11-20T05:00Z to 2026-11-20T07:00Z", "account 1, 2026-11-18T07:00Z to 2026-11-18T08:00Z"]
+    );
+    assert!(plan.units.iter().all(|unit| unit.lane == Lane::Repair));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -229,14 +336,17 @@ proptest! {
                 }
                 let read = histories[0].ledger.confirmed(slot(hour));
                 prop_assert!(read.is_some_and(|at| at >= settled), "{hour} was never read after it settled: {read:?}");
-                let base = match align {
-                    "hour" => end,
-                    "utc_day" => day(date_at(hour, Tz::UTC), Tz::UTC).to(),
-                    _ => day(date_at(hour, histories[0].account.time_zone), histories[0].account.time_zone).to(),
-                };
                 for mark in [1, 3, 24, 72].map(Duration::hours) {
+                    let base = match align {
+                        "hour" if mark < Duration::days(1) => end,
+                        // The block's last hour ends half an hour later where hours begin at half past.
+                        "hour" => block_end(hour, size) + Duration::hours(1),
+                        "utc_day" => day(date_at(hour, Tz::UTC), Tz::UTC).to(),
+                        _ => day(date_at(hour, histories[0].account.time_zone), histories[0].account.time_zone).to(),
+                    };
                     let passed = base + mark <= now;
-                    prop_assert!(!passed || read.is_some_and(|at| at >= base + mark), "{hour} missed its mark {mark}");
+                    let least = if align == "hour" { end } else { base };
+                    prop_assert!(!passed || read.is_some_and(|at| at >= least + mark), "{hour} missed its mark {mark}");
                 }
             }
             prop_assert_eq!(plan_for(&pipeline, &histories, Ask::Due, now).units.len(), 0);

@@ -102,6 +102,8 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
             size: 1,
             settle: Duration::ZERO,
             refresh: vec![],
+            account_refresh: Default::default(),
+            learn: false,
             lookback: Duration::ZERO,
             history: Duration::from_secs(86_400),
             retention: None,

@@ -8,7 +8,7 @@ use crate::allowance::Needs;
 use crate::pipeline::{Endpoint, Pipeline};
 use crate::quota::Quotas;
 use crate::time::Instant;
-use crate::unit::Unit;
+use crate::unit::{Lane, Unit};
 
 /// Shorter waits are the normal pace.
 const SHORT: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) struct Dispatch {
     quotas: Quotas,
     /// Units that would wait for longer are put back.
     patience: Duration,
-    /// Nothing is taken from then on.
+    /// From then on nothing is taken that can be asked for later as well.
     until: Option<Instant>,
 }
 
@@ -62,17 +62,25 @@ impl Dispatch {
         self.units.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Units of hours that may have moved that nobody took.
+    pub(super) fn refreshes_left(&self) -> u64 {
+        let units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        units.iter().filter(|unit| unit.lane == Lane::Refresh).count() as u64
+    }
+
     /// The next unit: the first that can go soon, else the one with the shortest wait.
     pub(super) fn next(&self, now: Instant) -> Turn {
         let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
         if units.is_empty() {
             return Turn::Done;
         }
-        if self.until.is_some_and(|until| until <= now) {
+        let time_is_up = self.until.is_some_and(|until| until <= now);
+        let can_wait = |unit: &Unit| time_is_up && matches!(unit.lane, Lane::Refresh | Lane::Backfill);
+        if units.iter().all(can_wait) {
             return Turn::TimeIsUp;
         }
         let mut best: Option<(Duration, usize)> = None;
-        for (place, unit) in units.iter().take(LOOKED_AT).enumerate() {
+        for (place, unit) in units.iter().enumerate().filter(|(_, unit)| !can_wait(unit)).take(LOOKED_AT) {
             let wait = self.quotas.wait_of(&self.needs(unit)).unwrap_or_default();
             if best.is_none_or(|(shortest, _)| wait < shortest) {
                 best = Some((wait, place));
@@ -106,7 +114,7 @@ mod tests {
     use super::*;
     use crate::pipeline::Scope;
     use crate::request::tests::{account, at, pipeline, window};
-    use crate::unit::{Lane, UnitKey};
+    use crate::unit::UnitKey;
 
     fn unit(id: &str) -> Unit {
         let accounts = vec![account(id, "UTC")];
@@ -160,10 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_once_the_time_is_up() {
+    fn what_can_wait_is_not_taken_once_the_time_is_up() {
         let pipeline = pipeline("https://api.test");
         let until = Some(at("2026-11-20T12:00:00Z"));
-        let dispatch = Dispatch::new(&pipeline, &Quotas::new(&pipeline), vec![unit("1")], until);
+        let refresh = Unit { lane: Lane::Refresh, ..unit("1") };
+        let dispatch = Dispatch::new(&pipeline, &Quotas::new(&pipeline), vec![refresh, unit("2")], until);
+        assert_eq!(taken(dispatch.next(at("2026-11-20T12:00:00Z"))), "2", "new hours do not wait");
         assert!(matches!(dispatch.next(at("2026-11-20T12:00:00Z")), Turn::TimeIsUp));
         assert_eq!(taken(dispatch.next(at("2026-11-20T11:59:59Z"))), "1");
         assert!(matches!(next(&dispatch), Turn::Done), "nothing is left to be late for");

@@ -154,6 +154,7 @@ fn end(open: Open) -> Through {
             window: open.staged.window,
             fetched_at: open.staged.fetched_at,
             changed: open.changed,
+            empty: open.staged.empty,
         }),
     }
 }

@@ -54,6 +54,8 @@ pub struct RunReport {
     pub spared: u64,
     /// Units of which nothing could be asked for, because their accounts are left out.
     pub left_out: u64,
+    /// Units of hours that may have moved and for which the limits had nothing to spare: they stay due.
+    pub postponed: u64,
     /// Units that failed.
     pub failed: u64,
     /// The first of them.
@@ -113,6 +115,7 @@ impl RunReport {
             leftovers: 0,
             spared: 0,
             left_out: 0,
+            postponed: 0,
             failed: 0,
             failures: Vec::new(),
             partitions: 0,
@@ -173,7 +176,8 @@ impl RunReport {
 
     /// Planned units that neither failed nor are published. Those that an earlier run staged were not planned.
     pub(super) fn units_left(&self) -> u64 {
-        self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + self.failed + self.left_out)
+        let ended = self.published.saturating_sub(self.leftovers) + self.failed + self.left_out + self.postponed;
+        self.planned.saturating_sub(ended)
     }
 
     pub(super) fn add_plan(&mut self, plan: &Plan) {

@@ -33,6 +33,10 @@ impl Scene {
         State::open(&self.folder.path().join("state.sqlite")).await.expect("a state")
     }
 
+    fn refresh(&self) -> Refresh {
+        Refresh::new(Arc::new(self.pipeline.clone()), &Learned::default())
+    }
+
     async fn run(&self) -> RunReport {
         let environment = Environment {
             lake: Lake::open(&self.folder.path().join("lake")).await.expect("a lake"),
@@ -189,8 +193,9 @@ async fn what_was_begun_is_left_where_its_hours_were_read_since() {
         window: window("2026-11-20T09:00:00Z", "2026-11-20T10:00:00Z"),
         fetched_at: at("2026-11-20T11:00:00Z"),
         changed: Vec::new(),
+        empty: Default::default(),
     };
-    state.record_published(&lease, &[other], Wait::ZERO, at("2026-11-20T11:00:00Z")).await.expect("recorded");
+    state.record_published(&lease, &[other], &scene.refresh(), at("2026-11-20T11:00:00Z")).await.expect("recorded");
     state.release(&lease).await.expect("released");
     drop(lease);
     let report = scene.run().await;

@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
-use crate::plan::grid_zone;
-use crate::state::{FailedUnit, Lease, StagedUnit, State};
-use crate::time::{Clock, Instant};
-use crate::unit::Unit;
+use crate::pipeline::Pipeline;
+use crate::pipeline::schema::account_hours;
+use crate::refresh::grid_zone;
+use crate::state::{EmptyHours, FailedUnit, Lease, StagedUnit, State};
+use crate::time::{Clock, Instant, hours_in, slot};
+use crate::unit::{Lane, Unit};
 
 use super::dispatch::{Dispatch, Turn};
 use super::publish::{Publisher, Through};
@@ -146,6 +148,9 @@ impl Run<'_> {
         }
         self.publish_rest(&mut publisher, report).await?;
         let left = dispatch.len() > 0 && !report.ends_early();
+        if !report.stopped {
+            report.postponed += dispatch.refreshes_left();
+        }
         Ok(if left { Worked::TimeIsUp } else { Worked::All })
     }
 
@@ -158,6 +163,7 @@ impl Run<'_> {
         let mut workers = JoinSet::new();
         for _ in 0..self.environment.workers.clamp(1, dispatch.len().max(1)) {
             let worker = Worker {
+                pipeline: self.pipeline.clone(),
                 dispatch: dispatch.clone(),
                 clock: self.environment.clock,
                 fetch: self.fetch.clone(),
@@ -206,7 +212,12 @@ impl Run<'_> {
                     report.waits = true;
                 }
                 self.give_up(publisher, &unit);
-                report.come_back(until, reason);
+                if unit.lane == Lane::Refresh {
+                    // What may have moved is read when there is quota to spare; nobody waits for that.
+                    report.postponed += 1;
+                } else {
+                    report.come_back(until, reason);
+                }
             }
             Ended::Gone { unit, gone } => {
                 self.give_up(publisher, &unit);
@@ -281,11 +292,8 @@ impl Run<'_> {
         let mut keys = Vec::new();
         for unit in through {
             match unit {
-                Through::Published(mut unit) => {
+                Through::Published(unit) => {
                     keys.push(unit.key.clone());
-                    for account in &mut unit.accounts {
-                        account.time_zone = grid_zone(&self.pipeline, account);
-                    }
                     published.push(unit);
                 }
                 Through::Refused(staged, message) => {
@@ -296,8 +304,7 @@ impl Run<'_> {
         }
         if !published.is_empty() {
             let now = self.environment.clock.now();
-            let settle = self.pipeline.window.settle;
-            self.environment.state.record_published(&self.lease, &published, settle, now).await?;
+            self.environment.state.record_published(&self.lease, &published, &self.refresh, now).await?;
             report.published += published.len() as u64;
         }
         for key in &keys {
@@ -307,8 +314,25 @@ impl Run<'_> {
     }
 }
 
+/// The hours of the slice's accounts and window of which the platform gave no row.
+fn empty_hours(pipeline: &Pipeline, slice: &Slice) -> Result<EmptyHours> {
+    let mut empty = EmptyHours::new();
+    for account in &slice.unit.accounts {
+        let hours = hours_in(slice.window, grid_zone(pipeline, account)).map(slot).collect();
+        empty.insert(account.id.clone(), hours);
+    }
+    for (account, hour) in account_hours(&slice.rows)? {
+        if let Some(hours) = empty.get_mut(account) {
+            hours.remove(&slot(hour));
+        }
+    }
+    empty.retain(|_, hours| !hours.is_empty());
+    Ok(empty)
+}
+
 /// One of the run's workers.
 struct Worker {
+    pipeline: Arc<Pipeline>,
     dispatch: Arc<Dispatch>,
     clock: Clock,
     fetch: Arc<Fetch>,
@@ -348,6 +372,7 @@ impl Worker {
 
     /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again.
     async fn stage(&self, planned: Unit, slice: Slice) -> Result<Ended> {
+        let empty = empty_hours(&self.pipeline, &slice)?;
         let file = self.dataset.stage(&slice.unit.key, slice.rows).await?;
         let staged = StagedUnit {
             unit: slice.unit,
@@ -355,6 +380,7 @@ impl Worker {
             fetched_at: slice.fetched_at,
             rows: file.rows,
             requests: slice.requests,
+            empty,
         };
         self.state.record_staged(&self.lease, &staged).await?;
         tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");

@@ -1,15 +1,13 @@
-//! Accounts: what a pipeline has listed, how far each has come, and what is known of their hours.
+//! Accounts: what a pipeline has listed, and how far each has come.
 
-use std::collections::HashMap;
-
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::State;
 use super::trouble::Trouble;
 use super::values::{moment, new_account, seconds};
-use crate::error::{Error, Result};
-use crate::ledger::{AccountLedger, DayLedger, day_of};
-use crate::time::{Instant, slot};
+use crate::error::Result;
+use crate::time::Instant;
 use crate::unit::Account;
 
 /// An account that was listed at least once.
@@ -73,101 +71,36 @@ impl State {
             .bind(pipeline)
             .fetch_all(&self.readers)
             .await?;
-            let mut accounts = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let zone: &str = row.try_get("time_zone")?;
-                accounts.push(KnownAccount {
-                    account: new_account(
-                        row.try_get("account_id")?,
-                        row.try_get("name")?,
-                        zone,
-                        row.try_get("currency")?,
-                    )?,
-                    watermark: moment(row.try_get("watermark")?)?,
-                    started: moment(row.try_get("started")?)?,
-                    first_seen: moment(row.try_get("first_seen")?)?,
-                    last_listed: moment(row.try_get("last_listed")?)?,
-                });
-            }
-            Ok::<_, Trouble>(accounts)
+            rows.iter().map(known_from).collect::<Result<Vec<KnownAccount>, Trouble>>()
         };
         work.await.map_err(|trouble| self.failed("list the accounts in", trouble))
     }
-
-    /// What is known of the hours of all accounts of `pipeline`, by account id, for the UTC days that `[from, to)`
-    /// touches. An account of which nothing is known there is left out.
-    pub async fn ledgers(&self, pipeline: &str, from: Instant, to: Instant) -> Result<HashMap<String, AccountLedger>> {
-        let work = async {
-            let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
-                "SELECT account_id, day, cells FROM ledger WHERE pipeline = $1 AND day BETWEEN $2 AND $3 \
-                 ORDER BY day, account_id",
-            )
-            .bind(pipeline)
-            .bind(day_of(slot(from)))
-            .bind(day_of(slot(to)))
-            .fetch_all(&self.readers)
-            .await?;
-            let mut ledgers: HashMap<String, AccountLedger> = HashMap::new();
-            for (id, day, cells) in rows {
-                let ledger = decode_day(pipeline, &id, day, &cells)?;
-                ledgers.entry(id).or_default().insert_day(day, ledger);
-            }
-            Ok::<_, Trouble>(ledgers)
-        };
-        work.await.map_err(|trouble| self.failed("read the ledger in", trouble))
-    }
 }
 
-/// The days `first..=last` of one account's ledger, inside a transaction.
-pub(super) async fn load_days(
+/// One account, inside a transaction; `None` where it was never listed.
+pub(super) async fn known_account(
     connection: &mut SqliteConnection,
     pipeline: &str,
-    account: &str,
-    first: i64,
-    last: i64,
-) -> Result<AccountLedger, Trouble> {
-    let mut ledger = AccountLedger::default();
-    // Day by day: each is a look-up by the whole key, while a stretch of days would pass over all other accounts.
-    for day in first..=last {
-        let cells: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT cells FROM ledger WHERE pipeline = $1 AND day = $2 AND account_id = $3")
-                .bind(pipeline)
-                .bind(day)
-                .bind(account)
-                .fetch_optional(&mut *connection)
-                .await?;
-        if let Some(cells) = cells {
-            ledger.insert_day(day, decode_day(pipeline, account, day, &cells)?);
-        }
-    }
-    Ok(ledger)
-}
-
-/// Writes one day of one account's ledger in place of what was there.
-pub(super) async fn save_day(
-    connection: &mut SqliteConnection,
-    pipeline: &str,
-    account: &str,
-    day: i64,
-    ledger: &DayLedger,
-) -> Result<(), Trouble> {
-    sqlx::query(
-        "INSERT INTO ledger (pipeline, day, account_id, cells) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (pipeline, day, account_id) DO UPDATE SET cells = excluded.cells",
+    id: &str,
+) -> Result<Option<KnownAccount>, Trouble> {
+    let row = sqlx::query(
+        "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed \
+         FROM accounts WHERE pipeline = $1 AND account_id = $2",
     )
     .bind(pipeline)
-    .bind(day)
-    .bind(account)
-    .bind(ledger.encode())
-    .execute(&mut *connection)
+    .bind(id)
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(())
+    row.as_ref().map(known_from).transpose()
 }
 
-/// The stored `cells`; the error names whose they are.
-pub(super) fn decode_day(pipeline: &str, account: &str, day: i64, cells: &[u8]) -> Result<DayLedger, Trouble> {
-    DayLedger::decode(cells).map_err(|error| {
-        let whose = format!("the ledger of pipeline `{pipeline}`, account {account}, day {day} cannot be read");
-        Error::storage(whose).because(error).hint("restore the state from a backup, or delete that row").into()
+fn known_from(row: &SqliteRow) -> Result<KnownAccount, Trouble> {
+    let zone: &str = row.try_get("time_zone")?;
+    Ok(KnownAccount {
+        account: new_account(row.try_get("account_id")?, row.try_get("name")?, zone, row.try_get("currency")?)?,
+        watermark: moment(row.try_get("watermark")?)?,
+        started: moment(row.try_get("started")?)?,
+        first_seen: moment(row.try_get("first_seen")?)?,
+        last_listed: moment(row.try_get("last_listed")?)?,
     })
 }

@@ -11,7 +11,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`accounts`] | accounts, their watermarks, their ledgers |
+//! | [`accounts`] | accounts and their watermarks |
+//! | [`ledger`] | what is known of each account's hours, and when something is due |
+//! | [`movements`] | how much hours moved at each age, and what was learnt of it |
 //! | [`units`] | staged and failed units |
 //! | [`published`] | the one transaction that makes published units known |
 //! | [`creations`] | requests that create something on the platform, by idempotency key |
@@ -34,6 +36,8 @@ use crate::error::Result;
 pub mod accounts;
 pub mod creations;
 pub mod leases;
+pub mod ledger;
+pub mod movements;
 mod open;
 pub mod published;
 pub mod quota_use;
@@ -55,7 +59,7 @@ pub use responses::CachedResponse;
 pub use runs::{RunEnd, RunId, RunKind, RunRecord, RunSummary};
 pub use sizes::{AccountSizes, Size, Sizes};
 pub use skips::Skip;
-pub use units::{FailedUnit, StagedUnit};
+pub use units::{EmptyHours, FailedUnit, StagedUnit};
 
 use trouble::Trouble;
 

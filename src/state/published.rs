@@ -2,18 +2,21 @@
 //! transaction. A crash before it leaves the units staged, and publishing them again changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use sqlx::SqliteConnection;
 
-use super::accounts::{load_days, save_day};
+use super::accounts::known_account;
+use super::ledger::{load_days, save};
+use super::movements::add_movements;
 use super::trouble::Trouble;
 use super::units::failed_around;
-use super::values::{moment, seconds};
-use super::{FailedUnit, Lease, State, creations};
+use super::values::seconds;
+use super::{EmptyHours, FailedUnit, KnownAccount, Lease, State, creations};
 use crate::error::Result;
-use crate::ledger::{advance, day_of};
+use crate::ledger::{AccountLedger, Reading, advance, day_of};
+use crate::pipeline::Pipeline;
+use crate::refresh::{Grid, Movement, Refresh, grid_zone};
 use crate::time::{Instant, Window, hours_in, next_hour, slot};
 use crate::unit::{Account, UnitKey};
 
@@ -30,7 +33,7 @@ const STEP_DAYS: i64 = 2;
 pub struct PublishedUnit {
     /// Its key, as it was staged.
     pub key: UnitKey,
-    /// The accounts it brought, each in the zone whose hours the platform reports for it.
+    /// The accounts it brought.
     pub accounts: Vec<Account>,
     /// The part of its window whose hours were over when it was fetched.
     pub window: Window,
@@ -38,48 +41,52 @@ pub struct PublishedUnit {
     pub fetched_at: Instant,
     /// The (account id, hour) whose rows differed from what the lake held.
     pub changed: Vec<(String, Instant)>,
+    /// The hours of which the platform gave no row.
+    pub empty: EmptyHours,
 }
 
-/// One unit's reading of one account.
-struct Reading {
+/// One unit's reading of one account. Slots.
+struct OneReading {
     window: Window,
     fetched_at: Instant,
-    /// Slots.
     changed: BTreeSet<i64>,
+    empty: BTreeSet<i64>,
 }
 
-/// All readings of one account that are recorded together.
-struct AccountReadings<'a> {
-    account: &'a Account,
-    readings: Vec<Reading>,
+/// All readings of one account that are recorded together, oldest first.
+struct AccountReadings {
+    known: KnownAccount,
+    readings: Vec<OneReading>,
 }
 
 impl State {
     /// Records in one transaction that `units` are published: their hours are confirmed as of their fetching (never
     /// earlier than they already were), watermarks move forward over hours that were read after they had settled,
-    /// and failures that are now made good are forgotten.
+    /// hours that no run asks for again are folded, and failures that are now made good are forgotten.
     ///
     /// Recording the same units again changes nothing. Refused as a whole where `lease` has passed to another run.
     pub async fn record_published(
         &self,
         lease: &Lease,
         units: &[PublishedUnit],
-        settle: Duration,
+        refresh: &Refresh,
         now: Instant,
     ) -> Result<()> {
         let work = async {
             let pipeline = lease.pipeline();
             let mut transaction = self.begin().await?;
             lease.guard(&mut transaction).await?;
-            let by_account = by_account(units);
-            for (id, of_account) in &by_account {
-                confirm(&mut transaction, pipeline, id, of_account).await?;
-                move_watermark(&mut transaction, pipeline, of_account, settle, now).await?;
+            let mut grid = Grid::default();
+            let mut moved = BTreeMap::new();
+            for of_account in by_account(&mut transaction, pipeline, units).await? {
+                confirm(&mut transaction, refresh, &of_account, &mut grid, &mut moved, now).await?;
+                move_watermark(&mut transaction, refresh, &of_account, now).await?;
             }
+            add_movements(&mut transaction, pipeline, &moved).await?;
             for unit in units {
                 mark_published(&mut transaction, pipeline, &unit.key, now).await?;
             }
-            forget_failures_made_good(&mut transaction, pipeline, units).await?;
+            forget_failures_made_good(&mut transaction, refresh.pipeline(), units).await?;
             prune(&mut transaction, pipeline, now).await?;
             transaction.commit().await?;
             Ok::<(), Trouble>(())
@@ -88,73 +95,110 @@ impl State {
     }
 }
 
-fn by_account(units: &[PublishedUnit]) -> BTreeMap<&str, AccountReadings<'_>> {
-    let mut accounts: BTreeMap<&str, AccountReadings<'_>> = BTreeMap::new();
-    for unit in units {
+async fn by_account(
+    connection: &mut SqliteConnection,
+    pipeline: &str,
+    units: &[PublishedUnit],
+) -> Result<Vec<AccountReadings>, Trouble> {
+    let mut accounts: BTreeMap<&str, Vec<OneReading>> = BTreeMap::new();
+    let mut by_age: Vec<&PublishedUnit> = units.iter().collect();
+    by_age.sort_by_key(|unit| unit.fetched_at);
+    for unit in by_age {
         let mut changed: HashMap<&str, BTreeSet<i64>> = HashMap::new();
         for (id, hour) in &unit.changed {
             changed.entry(id).or_default().insert(slot(*hour));
         }
         for account in &unit.accounts {
-            let reading = Reading {
+            accounts.entry(&account.id).or_default().push(OneReading {
                 window: unit.window,
                 fetched_at: unit.fetched_at,
                 changed: changed.remove(account.id.as_str()).unwrap_or_default(),
-            };
-            let of_account = accounts.entry(&account.id);
-            of_account.or_insert(AccountReadings { account, readings: Vec::new() }).readings.push(reading);
+                empty: unit.empty.get(&account.id).cloned().unwrap_or_default(),
+            });
         }
     }
-    accounts
+    let mut all = Vec::with_capacity(accounts.len());
+    for (id, readings) in accounts {
+        // An account that was never listed has no row to record it under.
+        if let Some(known) = known_account(connection, pipeline, id).await? {
+            all.push(AccountReadings { known, readings });
+        }
+    }
+    Ok(all)
 }
 
 async fn confirm(
     connection: &mut SqliteConnection,
-    pipeline: &str,
-    id: &str,
-    of_account: &AccountReadings<'_>,
+    refresh: &Refresh,
+    of_account: &AccountReadings,
+    grid: &mut Grid,
+    moved: &mut BTreeMap<u64, Movement>,
+    now: Instant,
 ) -> Result<(), Trouble> {
-    let first = of_account.readings.iter().map(|reading| day_of(slot(reading.window.from()))).min().unwrap_or(0);
-    let last = of_account.readings.iter().map(|reading| day_of(slot(reading.window.to()))).max().unwrap_or(0);
-    let before = load_days(connection, pipeline, id, first, last).await?;
-    let mut after = before.clone();
+    let (pipeline, account) = (&refresh.pipeline().name, &of_account.known.account);
+    let mut days = BTreeSet::new();
     for reading in &of_account.readings {
-        after.confirm(reading.window, of_account.account.time_zone, reading.fetched_at, &reading.changed);
+        days.extend(day_of(slot(reading.window.from()))..=day_of(slot(reading.window.to())));
+        days.extend(AccountLedger::history_of(reading.empty.iter().copied()));
     }
-    let before: HashMap<i64, _> = before.days().collect();
-    for (day, ledger) in after.days() {
-        if before.get(&day) != Some(&ledger) {
-            save_day(connection, pipeline, id, day, ledger).await?;
+    let before = load_days(connection, pipeline, &account.id, days.iter().copied()).await?;
+    let mut after = before.clone();
+    let zone = grid_zone(refresh.pipeline(), account);
+    for OneReading { window, fetched_at, changed, empty } in &of_account.readings {
+        let reading = Reading { window: *window, zone, at: *fetched_at, changed, empty };
+        count_movements(refresh, account, &after, &reading, grid, moved);
+        after.confirm(&reading);
+    }
+    refresh.fold(account, &mut after, days.iter().copied(), grid, now);
+    save(connection, refresh, &of_account.known, (&before, &after), grid, now).await
+}
+
+/// Counts the hours that are read again at one of their marks, and those of them that had moved.
+fn count_movements(
+    refresh: &Refresh,
+    account: &Account,
+    ledger: &AccountLedger,
+    reading: &Reading<'_>,
+    grid: &mut Grid,
+    moved: &mut BTreeMap<u64, Movement>,
+) {
+    if refresh.has_own(&account.id) {
+        return;
+    }
+    for day in day_of(slot(reading.window.from()))..=day_of(slot(reading.window.to())) {
+        for hour in grid.day(refresh.pipeline(), account, day).iter() {
+            if !reading.window.contains(hour.begin) {
+                continue;
+            }
+            let slot = slot(hour.begin);
+            let Some(before) = ledger.cell(slot) else { continue };
+            if let Some(mark) = refresh.kept_mark(&account.id, hour, &before, reading.at) {
+                let movement = moved.entry(mark.as_secs()).or_default();
+                movement.hours += 1;
+                movement.changed += u64::from(reading.changed.contains(&slot));
+            }
         }
     }
-    Ok(())
 }
 
 async fn move_watermark(
     connection: &mut SqliteConnection,
-    pipeline: &str,
-    of_account: &AccountReadings<'_>,
-    settle: Duration,
+    refresh: &Refresh,
+    of_account: &AccountReadings,
     now: Instant,
 ) -> Result<(), Trouble> {
-    let account = of_account.account;
-    let known: Option<i64> =
-        sqlx::query_scalar("SELECT watermark FROM accounts WHERE pipeline = $1 AND account_id = $2")
-            .bind(pipeline)
-            .bind(&account.id)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let Some(known) = known else { return Ok(()) };
-    let known = moment(known)?;
+    let (pipeline, account) = (&refresh.pipeline().name, &of_account.known.account);
+    let known = of_account.known.watermark;
     // A reading of hours before the watermark cannot fill the hour at which it stands.
     if of_account.readings.iter().all(|reading| reading.window.to() <= known) {
         return Ok(());
     }
+    let (zone, settle) = (grid_zone(refresh.pipeline(), account), refresh.pipeline().window.settle);
     let mut reached = known;
     loop {
         let first = day_of(slot(reached));
-        let ledger = load_days(connection, pipeline, &account.id, first, first + STEP_DAYS - 1).await?;
-        let next = advance(reached, account.time_zone, settle, &ledger, now);
+        let ledger = load_days(connection, pipeline, &account.id, first..first + STEP_DAYS).await?;
+        let next = advance(reached, zone, settle, &ledger, now);
         let moved = next > reached;
         reached = next;
         // It goes on only where it came to the end of what was loaded.
@@ -192,7 +236,7 @@ async fn mark_published(
 /// made good once each of its hours that was over has been confirmed since, by whichever units.
 async fn forget_failures_made_good(
     connection: &mut SqliteConnection,
-    pipeline: &str,
+    pipeline: &Pipeline,
     units: &[PublishedUnit],
 ) -> Result<(), Trouble> {
     let from = units.iter().map(|unit| unit.window.from()).min();
@@ -200,11 +244,11 @@ async fn forget_failures_made_good(
     let Some(span) = from.zip(to).and_then(|(from, to)| Window::new(from, to)) else { return Ok(()) };
     let brought: HashSet<&str> =
         units.iter().flat_map(|unit| unit.accounts.iter().map(|account| account.id.as_str())).collect();
-    for failed in failed_around(connection, pipeline, span).await? {
+    for failed in failed_around(connection, &pipeline.name, span).await? {
         let concerned = failed.unit.accounts.iter().any(|account| brought.contains(account.id.as_str()));
         if concerned && is_made_good(connection, pipeline, &failed).await? {
             sqlx::query("DELETE FROM units WHERE pipeline = $1 AND key = $2 AND status = 'failed'")
-                .bind(pipeline)
+                .bind(&pipeline.name)
                 .bind(failed.unit.key.as_str())
                 .execute(&mut *connection)
                 .await?;
@@ -213,13 +257,18 @@ async fn forget_failures_made_good(
     Ok(())
 }
 
-async fn is_made_good(connection: &mut SqliteConnection, pipeline: &str, failed: &FailedUnit) -> Result<bool, Trouble> {
+async fn is_made_good(
+    connection: &mut SqliteConnection,
+    pipeline: &Pipeline,
+    failed: &FailedUnit,
+) -> Result<bool, Trouble> {
     let window = failed.unit.window;
     for account in &failed.unit.accounts {
-        let (first, last) = (day_of(slot(window.from())), day_of(slot(window.to())));
-        let ledger = load_days(connection, pipeline, &account.id, first, last).await?;
-        for hour in hours_in(window, account.time_zone) {
-            let was_over = next_hour(hour, account.time_zone) <= failed.at;
+        let days = day_of(slot(window.from()))..=day_of(slot(window.to()));
+        let ledger = load_days(connection, &pipeline.name, &account.id, days).await?;
+        let zone = grid_zone(pipeline, account);
+        for hour in hours_in(window, zone) {
+            let was_over = next_hour(hour, zone) <= failed.at;
             let confirmed_since = ledger.confirmed(slot(hour)).is_some_and(|confirmed| confirmed >= failed.at);
             if was_over && !confirmed_since {
                 return Ok(false);

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use sqlx::Row;
 
 use super::State;
-use super::accounts::decode_day;
+use super::ledger::{decode_day, stretch_from};
 use super::runs::{RunEnd, RunRecord, run_from};
 use super::trouble::Trouble;
 use super::values::{accounts_from, stored, zone_of};
@@ -35,15 +35,34 @@ pub struct LedgerPage {
     pub next: Option<LedgerPlace>,
 }
 
-/// `pipeline, account_id, hour, confirmed_at, changed_at`. `hour` is the instant at which the hour begins, as in the
-/// lake.
+/// `pipeline, account_id, hour, first_read_at, confirmed_at, changed_at, found` (`rows`, `nothing` or `suspicious`).
+/// `hour` is the instant at which the hour begins, as in the lake. Hours in final stretches are in [`finals_schema`].
 pub fn ledger_schema() -> SchemaRef {
     schema(&[
         ("pipeline", DataType::Utf8),
         ("account_id", DataType::Utf8),
         ("hour", instant_type()),
+        ("first_read_at", instant_type()),
         ("confirmed_at", instant_type()),
         ("changed_at", instant_type()),
+        ("found", DataType::Utf8),
+    ])
+}
+
+/// `pipeline, account_id, from_hour, to_hour, hours, hours_with_rows, first_read_by, last_read_by, changed_by`: adjacent
+/// hours that no run asks for again. `from_hour` is the UTC hour in which the first begins, `to_hour` the one after the
+/// last.
+pub fn finals_schema() -> SchemaRef {
+    schema(&[
+        ("pipeline", DataType::Utf8),
+        ("account_id", DataType::Utf8),
+        ("from_hour", instant_type()),
+        ("to_hour", instant_type()),
+        ("hours", DataType::Int64),
+        ("hours_with_rows", DataType::Int64),
+        ("first_read_by", instant_type()),
+        ("last_read_by", instant_type()),
+        ("changed_by", instant_type()),
     ])
 }
 
@@ -142,7 +161,8 @@ impl State {
         .await?;
         let mut pipelines = StringBuilder::new();
         let mut accounts = StringBuilder::new();
-        let (mut hours, mut confirmed, mut changed) = (instants(), instants(), instants());
+        let (mut hours, mut first, mut confirmed, mut changed) = (instants(), instants(), instants(), instants());
+        let mut found = StringBuilder::new();
         for (pipeline, day, account, cells, zone) in &days {
             let zone = zone_of(account, zone)?;
             for (place, cell) in decode_day(pipeline, account, *day, cells)?.cells() {
@@ -153,21 +173,67 @@ impl State {
                 pipelines.append_value(pipeline);
                 accounts.append_value(account);
                 hours.append_value(hour.timestamp_micros());
+                first.append_value(cell.first.timestamp_micros());
                 confirmed.append_value(cell.confirmed.timestamp_micros());
                 changed.append_value(cell.changed.timestamp_micros());
+                found.append_value(cell.found.word());
             }
         }
         let columns: Vec<ArrayRef> = vec![
             Arc::new(pipelines.finish()),
             Arc::new(accounts.finish()),
             Arc::new(hours.finish()),
+            Arc::new(first.finish()),
             Arc::new(confirmed.finish()),
             Arc::new(changed.finish()),
+            Arc::new(found.finish()),
         ];
         let full = days.len() as i64 == PAGE_DAYS;
         let last = days.into_iter().next_back().filter(|_| full);
         let next = last.map(|(pipeline, day, account, _, _)| LedgerPlace(pipeline, day, account));
         Ok(LedgerPage { batch: RecordBatch::try_new(ledger_schema(), columns).map_err(not_a_batch)?, next })
+    }
+
+    /// The final stretches of all pipelines.
+    pub async fn table_finals(&self) -> Result<RecordBatch> {
+        let work = async {
+            let rows = sqlx::query("SELECT * FROM finals ORDER BY pipeline, account_id, from_slot");
+            let rows = rows.fetch_all(&self.readers).await?;
+            let (mut pipelines, mut accounts) = (StringBuilder::new(), StringBuilder::new());
+            let mut moments = [instants(), instants(), instants(), instants(), instants()];
+            let (mut hours, mut with_rows) = (Int64Builder::new(), Int64Builder::new());
+            for row in &rows {
+                pipelines.append_value(row.try_get::<&str, _>("pipeline")?);
+                accounts.append_value(row.try_get::<&str, _>("account_id")?);
+                let stretch = stretch_from(row)?;
+                let all = [
+                    slot_start(stretch.from),
+                    slot_start(stretch.to),
+                    stretch.first_by,
+                    stretch.confirmed_by,
+                    stretch.changed_by,
+                ];
+                for (builder, moment) in moments.iter_mut().zip(all) {
+                    builder.append_value(moment.timestamp_micros());
+                }
+                hours.append_value(stretch.to - stretch.from);
+                with_rows.append_value(stretch.with_rows);
+            }
+            let [mut from, mut to, mut first_by, mut read_by, mut changed_by] = moments;
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(pipelines.finish()),
+                Arc::new(accounts.finish()),
+                Arc::new(from.finish()),
+                Arc::new(to.finish()),
+                Arc::new(hours.finish()),
+                Arc::new(with_rows.finish()),
+                Arc::new(first_by.finish()),
+                Arc::new(read_by.finish()),
+                Arc::new(changed_by.finish()),
+            ];
+            Ok::<_, Trouble>(RecordBatch::try_new(finals_schema(), columns).map_err(not_a_batch)?)
+        };
+        work.await.map_err(|trouble| self.failed("read the final hours in", trouble))
     }
 
     /// The units that are staged, failed, or were published lately.

@@ -1,7 +1,6 @@
 //! What every backend promises, as functions of an empty [`State`]; `sqlite` runs them on SQLite and adds what is that
 //! backend's own.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -10,16 +9,34 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::ledger::Cell;
+use crate::ledger::{Cell, Found};
+use crate::pipeline::{HourSource, ZoneRule};
+use crate::refresh::{Learned, Refresh};
 use crate::time::{Instant, Window, slot};
 use crate::unit::{Account, Lane, Unit, UnitKey};
 
 mod creating;
+mod ledgers;
 mod quota_file;
 mod sqlite;
 mod versions;
 
-const SETTLE: Duration = Duration::from_secs(900);
+/// Rules under which an hour has settled after a quarter of an hour, and is read again after one, three and 28 days.
+pub(super) fn refresh() -> Refresh {
+    refresh_with(&[1, 3, 28])
+}
+
+fn refresh_with(days: &[u64]) -> Refresh {
+    let mut pipeline = crate::request::tests::pipeline("https://api.test");
+    pipeline.name = "ads".to_owned();
+    if let HourSource::Instant { zone, .. } = &mut pipeline.hour {
+        *zone = ZoneRule::Account;
+    }
+    pipeline.window.size = 24;
+    pipeline.window.settle = Duration::from_secs(900);
+    pipeline.window.refresh = days.iter().map(|days| Duration::from_secs(days * 86_400)).collect();
+    Refresh::new(Arc::new(pipeline), &Learned::default())
+}
 
 fn at(text: &str) -> Instant {
     text.parse().expect("an instant")
@@ -54,7 +71,7 @@ fn unit(accounts: &[Account], window: Window) -> Unit {
 }
 
 fn staged(accounts: &[Account], window: Window, fetched_at: Instant) -> StagedUnit {
-    StagedUnit { unit: unit(accounts, window), window, fetched_at, rows: 12, requests: 3 }
+    StagedUnit { unit: unit(accounts, window), window, fetched_at, rows: 12, requests: 3, empty: EmptyHours::new() }
 }
 
 fn published(staged: &StagedUnit) -> PublishedUnit {
@@ -64,12 +81,17 @@ fn published(staged: &StagedUnit) -> PublishedUnit {
         window: staged.window,
         fetched_at: staged.fetched_at,
         changed: Vec::new(),
+        empty: EmptyHours::new(),
     }
 }
 
 async fn publish(state: &State, lease: &Lease, accounts: &[Account], window: Window, fetched_at: Instant) {
     let unit = published(&staged(accounts, window, fetched_at));
-    state.record_published(lease, &[unit], SETTLE, fetched_at).await.expect("recorded");
+    state.record_published(lease, &[unit], &refresh(), fetched_at).await.expect("recorded");
+}
+
+fn cell(first: Instant, confirmed: Instant, changed: Instant) -> Cell {
+    Cell { first, confirmed, changed, found: Found::Rows }
 }
 
 async fn watermark(state: &State, id: &str) -> Instant {
@@ -113,19 +135,19 @@ async fn publishing_fills_the_ledger_and_moves_the_watermark(state: &State) {
 
     let again = at("2026-11-20T12:00:00Z");
     let nine = at("2026-11-20T09:00:00Z");
-    let refresh = window("2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z");
-    let mut unit = published(&staged(&both, refresh, again));
+    let morning = window("2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z");
+    let mut unit = published(&staged(&both, morning, again));
     unit.changed = vec![("1".to_owned(), nine)];
     for _ in 0..2 {
-        state.record_published(&lease, &[unit.clone()], SETTLE, again).await.expect("recorded");
+        state.record_published(&lease, &[unit.clone()], &refresh(), again).await.expect("recorded");
         let ledgers = state.ledgers("ads", start, again).await.expect("ledgers");
         assert_eq!(ledgers.len(), 2);
-        assert_eq!(ledgers["1"].cell(slot(nine)), Some(Cell { confirmed: again, changed: again }));
-        assert_eq!(ledgers["1"].cell(slot(nine) - 1), Some(Cell { confirmed: again, changed: fetched }));
-        assert_eq!(ledgers["1"].cell(slot(nine) - 2), Some(Cell { confirmed: fetched, changed: fetched }));
+        assert_eq!(ledgers["1"].cell(slot(nine)), Some(cell(fetched, again, again)));
+        assert_eq!(ledgers["1"].cell(slot(nine) - 1), Some(cell(fetched, again, fetched)));
+        assert_eq!(ledgers["1"].cell(slot(nine) - 2), Some(cell(fetched, fetched, fetched)));
         assert_eq!(ledgers["1"].cell(slot(nine) + 1), None);
-        assert_eq!(ledgers["2"].cell(slot(nine)), Some(Cell { confirmed: again, changed: fetched }));
-        assert_eq!(ledgers["2"].cell(slot(start)), Some(Cell { confirmed: fetched, changed: fetched }));
+        assert_eq!(ledgers["2"].cell(slot(nine)), Some(cell(fetched, again, fetched)));
+        assert_eq!(ledgers["2"].cell(slot(start)), Some(cell(fetched, fetched, fetched)));
         assert_eq!(watermark(state, "2").await, at("2026-11-20T10:30:00Z"));
     }
     assert!(state.ledgers("other", start, again).await.expect("ledgers").is_empty());
@@ -184,7 +206,7 @@ async fn staged_units_are_listed_until_they_are_published(state: &State) {
     let listed = state.staged_units("ads").await.expect("staged");
     assert_eq!(listed, [second.clone(), first.clone()]);
     assert_eq!(state.staged_units("other").await.expect("staged"), []);
-    state.record_published(&held, &[published(&first)], SETTLE, first.fetched_at).await.expect("published");
+    state.record_published(&held, &[published(&first)], &refresh(), first.fetched_at).await.expect("published");
     let failure =
         FailedUnit { unit: second.unit, reason: "torn".to_owned(), attempts: 0, at: at("2026-11-20T13:00:00Z") };
     state.record_failed(&held, &failure).await.expect("failed");
@@ -224,11 +246,11 @@ async fn old_units_are_pruned(state: &State) {
     let lease = lease(state, "ads").await;
     let unit = staged(&one, day, day.to());
     state.record_staged(&lease, &unit).await.expect("staged");
-    state.record_published(&lease, &[published(&unit)], SETTLE, day.to()).await.expect("published");
+    state.record_published(&lease, &[published(&unit)], &refresh(), day.to()).await.expect("published");
     assert_eq!(state.table_units().await.expect("units").num_rows(), 1);
-    state.record_published(&lease, &[], SETTLE, day.to() + TimeDelta::days(2)).await.expect("published");
+    state.record_published(&lease, &[], &refresh(), day.to() + TimeDelta::days(2)).await.expect("published");
     assert_eq!(state.table_units().await.expect("units").num_rows(), 1);
-    state.record_published(&lease, &[], SETTLE, day.to() + TimeDelta::days(4)).await.expect("published");
+    state.record_published(&lease, &[], &refresh(), day.to() + TimeDelta::days(4)).await.expect("published");
     assert_eq!(state.table_units().await.expect("units").num_rows(), 0);
 }
 
@@ -266,7 +288,7 @@ async fn a_run_that_was_overtaken_cannot_write(state: &State) {
     let refusals = [
         state.record_staged(&late, &unit).await.expect_err("refused"),
         state.record_failed(&late, &failure).await.expect_err("refused"),
-        state.record_published(&late, &[published(&unit)], SETTLE, day.to()).await.expect_err("refused"),
+        state.record_published(&late, &[published(&unit)], &refresh(), day.to()).await.expect_err("refused"),
     ];
     for refusal in refusals {
         assert_eq!(refusal.kind(), ErrorKind::Busy);
@@ -374,7 +396,7 @@ async fn tables_show_the_state(state: &State) {
     let read = at("2026-11-20T04:00:00Z");
     let unit = staged(&both, day, read);
     state.record_staged(&lease, &unit).await.expect("staged");
-    state.record_published(&lease, &[published(&unit)], SETTLE, read).await.expect("published");
+    state.record_published(&lease, &[published(&unit)], &refresh(), read).await.expect("published");
 
     let ledger = state.table_ledger(None, None).await.expect("ledger");
     assert_eq!(texts(&ledger, "account_id"), ["1", "1", "1", "2", "2", "2"]);
@@ -392,35 +414,6 @@ async fn tables_show_the_state(state: &State) {
     assert_eq!(texts(&units, "lane"), ["hourly"]);
     assert_eq!(moments(&units, "window_to"), [Some(day.to())]);
     assert_eq!(tables::units_schema(), units.schema());
-}
-
-/// 10,000 account-days come back whole, in pages too.
-async fn a_large_ledger_loads(state: &State) {
-    let accounts: Vec<Account> = (0..200).map(|number| account(&format!("{number:04}"))).collect();
-    let start = at("2026-10-01T00:00:00Z");
-    let whole = Window::new(start, start + TimeDelta::days(50)).expect("a window");
-    state.upsert_accounts("ads", &accounts, start, start).await.expect("accounts");
-    let lease = lease(state, "ads").await;
-    publish(state, &lease, &accounts, whole, whole.to() + TimeDelta::hours(1)).await;
-    let ledgers = state.ledgers("ads", start, whole.to()).await.expect("ledgers");
-    assert_eq!(ledgers.len(), 200);
-    assert_eq!(ledgers.values().map(|ledger| ledger.days().count()).sum::<usize>(), 10_000);
-    assert_eq!(watermark(state, "0199").await, whole.to());
-
-    let (mut place, mut pages, mut seen) = (None, 0, HashSet::new());
-    loop {
-        let page = state.ledger_page(None, None, place.as_ref()).await.expect("a page");
-        pages += 1;
-        let ids = texts(&page.batch, "account_id");
-        for (id, hour) in ids.into_iter().zip(moments(&page.batch, "hour")) {
-            assert!(seen.insert((id, hour)), "twice");
-        }
-        place = page.next;
-        if place.is_none() {
-            break;
-        }
-    }
-    assert_eq!((pages, seen.len()), (3, 240_000));
 }
 
 fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Units that are staged and wait to be published, and units that failed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -24,7 +26,12 @@ pub struct StagedUnit {
     pub rows: u64,
     /// How many requests it took.
     pub requests: u32,
+    /// The slots of hours of which the platform gave no row, by account.
+    pub empty: EmptyHours,
 }
+
+/// Slots by account id.
+pub type EmptyHours = BTreeMap<String, BTreeSet<i64>>;
 
 /// A unit that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +53,7 @@ struct UnitRow<'a> {
     closed: Option<Window>,
     rows: u64,
     requests: u32,
+    empty: String,
     attempts: u32,
     reason: &'a str,
     at: Instant,
@@ -62,6 +70,7 @@ impl State {
             closed: Some(staged.window),
             rows: staged.rows,
             requests: staged.requests,
+            empty: empty_text(&staged.empty),
             attempts: 0,
             reason: "",
             at: staged.fetched_at,
@@ -81,6 +90,7 @@ impl State {
             closed: None,
             rows: 0,
             requests: 0,
+            empty: String::new(),
             attempts: failed.attempts,
             reason: &failed.reason,
             at: failed.at,
@@ -93,7 +103,7 @@ impl State {
     pub async fn staged_units(&self, pipeline: &str) -> Result<Vec<StagedUnit>> {
         let work = async {
             let rows = sqlx::query(
-                "SELECT key, lane, accounts, window_from, window_to, closed_from, closed_to, row_count, requests, at \
+                "SELECT key, lane, accounts, window_from, window_to, closed_from, closed_to, row_count, requests, at, empty \
                  FROM units WHERE pipeline = $1 AND status = 'staged' ORDER BY key",
             )
             .bind(pipeline)
@@ -108,7 +118,7 @@ impl State {
     pub async fn published_units(&self, pipeline: &str, most: u32) -> Result<Vec<StagedUnit>> {
         let work = async {
             let rows = sqlx::query(
-                "SELECT key, lane, accounts, window_from, window_to, closed_from, closed_to, row_count, requests, at \
+                "SELECT key, lane, accounts, window_from, window_to, closed_from, closed_to, row_count, requests, at, empty \
                  FROM units WHERE pipeline = $1 AND status = 'published' ORDER BY at DESC, key LIMIT $2",
             )
             .bind(pipeline)
@@ -141,12 +151,13 @@ impl State {
         lease.guard(&mut transaction).await?;
         sqlx::query(
             "INSERT INTO units (pipeline, key, lane, status, accounts, window_from, window_to, closed_from, \
-             closed_to, row_count, requests, attempts, reason, at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+             closed_to, row_count, requests, attempts, reason, at, empty) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
              ON CONFLICT (pipeline, key) DO UPDATE SET lane = excluded.lane, status = excluded.status, \
              accounts = excluded.accounts, window_from = excluded.window_from, window_to = excluded.window_to, \
              closed_from = excluded.closed_from, closed_to = excluded.closed_to, row_count = excluded.row_count, \
-             requests = excluded.requests, attempts = excluded.attempts, reason = excluded.reason, at = excluded.at",
+             requests = excluded.requests, attempts = excluded.attempts, reason = excluded.reason, at = excluded.at, \
+             empty = excluded.empty",
         )
         .bind(lease.pipeline())
         .bind(row.unit.key.as_str())
@@ -162,6 +173,7 @@ impl State {
         .bind(i64::from(row.attempts))
         .bind(row.reason)
         .bind(seconds(row.at))
+        .bind(row.empty)
         .execute(&mut *transaction)
         .await?;
         end_with_unit(&mut transaction, lease.pipeline(), &row.unit.key, row.at).await?;
@@ -212,6 +224,7 @@ fn staged_from(row: &SqliteRow) -> Result<StagedUnit, Trouble> {
         fetched_at: moment(row.try_get("at")?)?,
         rows: count(row.try_get("row_count")?),
         requests: small_count(row.try_get("requests")?),
+        empty: empty_from(row.try_get("empty")?)?,
     })
 }
 
@@ -222,4 +235,20 @@ fn failed_from(row: &SqliteRow) -> Result<FailedUnit, Trouble> {
         attempts: small_count(row.try_get("attempts")?),
         at: moment(row.try_get("at")?)?,
     })
+}
+
+/// As JSON; nothing where there are none.
+fn empty_text(empty: &EmptyHours) -> String {
+    if empty.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(empty).expect("texts and numbers can be written as JSON")
+}
+
+fn empty_from(text: &str) -> Result<EmptyHours, Trouble> {
+    if text.is_empty() {
+        return Ok(EmptyHours::new());
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Error::storage("a unit's empty hours are not the JSON that was written").because(error).into())
 }

@@ -1,5 +1,6 @@
 //! Windows and retries.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::problem::{KeyPath, shown};
@@ -38,6 +39,7 @@ impl Checker<'_> {
         };
         let limit = retention.flatten();
         let refresh = self.refresh(&path.key("refresh"), window.refresh.as_deref(), limit);
+        let account_refresh = self.account_refresh(&path.key("account_refresh"), window, limit);
         let mut good = true;
         for (key, text, age) in [("lookback", &window.lookback, lookback), ("history", &window.history, history)] {
             if let (Some(age), Some(limit)) = (age, limit)
@@ -60,10 +62,29 @@ impl Checker<'_> {
             size: window_size(window),
             settle: settle?,
             refresh: refresh?,
+            account_refresh: account_refresh?,
+            learn: window.learn,
             lookback: lookback?,
             history: history?,
             retention: retention?,
         })
+    }
+
+    fn account_refresh(
+        &mut self,
+        path: &KeyPath,
+        window: &raw::Window,
+        retention: Option<Duration>,
+    ) -> Option<BTreeMap<String, Vec<Duration>>> {
+        let mut all = BTreeMap::new();
+        let mut good = true;
+        for (id, marks) in &window.account_refresh {
+            match self.refresh(&path.key(id), Some(marks.as_slice()), retention) {
+                Some(ages) => drop(all.insert(id.clone(), ages)),
+                None => good = false,
+            }
+        }
+        good.then_some(all)
     }
 
     fn refresh(

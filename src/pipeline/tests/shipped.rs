@@ -107,6 +107,8 @@ fn the_smallest_file_has_every_default() {
         size: 24,
         settle: Duration::from_secs(1_800),
         refresh: ages.to_vec(),
+        account_refresh: Default::default(),
+        learn: false,
         lookback: Duration::ZERO,
         history: Duration::from_secs(3 * DAY),
         retention: None,

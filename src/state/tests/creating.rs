@@ -107,7 +107,7 @@ pub(super) async fn open_units_are_taken_up_until_they_end(state: &State) {
     state.record_staged(&held, &ready).await.expect("staged");
     assert_eq!(open(0).await, [units[3].clone(), units[2].clone()]);
     let ready = staged(&units[2].accounts, day(), hour(21));
-    state.record_published(&held, &[published(&ready)], SETTLE, hour(22)).await.expect("published");
+    state.record_published(&held, &[published(&ready)], &refresh(), hour(22)).await.expect("published");
     assert_eq!(open(0).await, units[3..]);
     let ended: Vec<(String, u32, CreationEnd)> = state
         .creations("ads")
@@ -135,7 +135,7 @@ pub(super) async fn open_units_are_taken_up_until_they_end(state: &State) {
     assert_eq!(open(0).await, [units[3].clone(), units[0].clone()]);
 
     // What no run takes up is forgotten.
-    state.record_published(&held, &[], SETTLE, hour(24 * 30 + 1)).await.expect("published");
+    state.record_published(&held, &[], &refresh(), hour(24 * 30 + 1)).await.expect("published");
     assert_eq!(open(0).await, units[..1]);
     let creations = state.creations("ads").await.expect("creations");
     let reason = "no run has taken its unit up again".to_owned();

@@ -21,7 +21,14 @@ async fn ledger_and_watermark() {
     with_state(publishing_fills_the_ledger_and_moves_the_watermark).await;
     with_state(watermarks_only_move_forward_and_never_by_a_backfill).await;
     with_state(a_watermark_passes_many_days_at_once).await;
-    with_state(a_large_ledger_loads).await;
+    with_state(ledgers::a_large_ledger_loads).await;
+}
+
+#[tokio::test]
+async fn what_is_due() {
+    with_state(ledgers::final_days_are_folded_as_they_come).await;
+    with_state(ledgers::only_days_in_which_something_is_due_are_loaded).await;
+    with_state(ledgers::an_account_that_is_behind_is_loaded_from_its_watermark_on).await;
 }
 
 #[tokio::test]
@@ -170,7 +177,7 @@ async fn a_newer_schema_is_refused() {
     .expect("a later migration");
     state.close().await;
     insta::assert_snapshot!(refusal(&path).await, @r"
-    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 3
+    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 4
       hint: a newer hourmark has written it: use that one, or a newer one
     ");
 }
