@@ -13,7 +13,7 @@ use super::settings::Settings;
 pub(super) async fn gaps(settings: &Settings, screen: &Screen, arguments: &GapsArguments) -> Result<Outcome> {
     let Some(state) = settings.known_state().await? else {
         return Err(Error::bad_input(format!("nothing has run yet: there is no state `{}`", settings.state.display()))
-            .hint("`hourmark run` begins one; --state names another"));
+            .hint("`hourmark run` or `hourmark demo` begins one; --state names another"));
     };
     let now = settings.clock.now();
     let mut found = 0;

@@ -97,7 +97,7 @@ fn a_pipeline_file_with_mistakes() {
     3 problems in `pipelines/demo.toml`
     pipelines/demo.toml:[line]: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
     pipelines/demo.toml:[line]: `pagination.page_size` is "500": expected an integer
-    pipelines/demo.toml:[line]: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
+    pipelines/demo.toml:[line]: unknown key `window.settel`: expected one of align, size, settle, refresh, account_refresh, learn, lookback, history, retention (did you mean "settle"?)
 
     error: 1 of 1 pipeline files cannot be used
     "#);
@@ -106,7 +106,7 @@ fn a_pipeline_file_with_mistakes() {
     error: 3 problems in `pipelines/demo.toml`
     pipelines/demo.toml:[line]: `schedule` is "61 * * * *": its minute is "61", expected 0 to 59, `*`, a list, a range or a step
     pipelines/demo.toml:[line]: `pagination.page_size` is "500": expected an integer
-    pipelines/demo.toml:[line]: unknown key `window.settel`: expected one of align, size, settle, refresh, lookback, history, retention (did you mean "settle"?)
+    pipelines/demo.toml:[line]: unknown key `window.settel`: expected one of align, size, settle, refresh, account_refresh, learn, lookback, history, retention (did you mean "settle"?)
     "#);
     write(&sandbox, "pipelines/broken.toml", "platform = \n");
     assert_shown!(sandbox.run(&["check", "broken"]), @r#"
@@ -428,7 +428,7 @@ fn sql_that_does_not_fit() {
     assert_shown!(query("select * from nope"), @r#"
     exit 2
     error: no table is named `nope`
-      hint: tables: demo, campaign_hours, ledger, units, runs
+      hint: tables: demo, campaign_hours, ledger, ledger_final, units, runs
     "#);
     assert_shown!(query("select spent from demo"), @r#"
     exit 2
@@ -442,7 +442,7 @@ fn sql_that_does_not_fit() {
     assert_shown!(query(""), @r#"
     exit 2
     error: the query is empty
-      hint: tables: demo, campaign_hours, ledger, units, runs
+      hint: tables: demo, campaign_hours, ledger, ledger_final, units, runs
     "#);
     assert_shown!(query("drop table demo"), @r#"
     exit 2
