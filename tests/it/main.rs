@@ -13,6 +13,7 @@ mod documents;
 mod errors;
 mod faults;
 mod foretold;
+mod gaps;
 mod hours;
 mod layers;
 mod lease;
