@@ -28,9 +28,7 @@ const START: &str = "2026-10-05T00:35:00Z";
 const CAMPAIGNS: usize = 4;
 const PAGE: u64 = 500;
 const BATCH: u64 = 10;
-/// An account that is revoked, one of which an hour is absent, and how many runs are left out in a row.
-const REVOKED: &str = "100007";
-const HOLED: &str = "100012";
+/// So many runs are left out in a row.
 const DOWN: i64 = 9;
 
 /// Account, campaign, hour in unix seconds.
@@ -73,6 +71,13 @@ impl Platform {
     fn metrics(&self) -> u64 {
         let stats: Value = serde_json::from_str(&self.get("/sim/stats")).expect("JSON");
         stats["by_endpoint"]["metrics"].as_u64().unwrap_or(0)
+    }
+
+    /// The ids of all accounts.
+    fn accounts(&self, now: i64) -> Vec<String> {
+        let rows = self.truth(now - 86_400, now, now);
+        let ids: std::collections::BTreeSet<String> = rows.into_keys().map(|key| key.0).collect();
+        ids.into_iter().collect()
     }
 
     /// The rows of `[from, to)` as they were at `as_of`.
@@ -252,6 +257,9 @@ fn main() {
     let (days, accounts) = (numbers.next().unwrap_or(21), numbers.next().unwrap_or(300) as usize);
     let start = START.parse::<DateTime<Utc>>().expect("a moment").timestamp();
     let platform = Platform::start(accounts);
+    let ids = platform.accounts(start);
+    // One account is revoked, of another an hour is absent.
+    let (revoked, holed) = (&ids[ids.len() / 3], &ids[ids.len() / 2]);
     let folder = folder();
     let place = folder.path();
     let (runs, down_from) = (days * 24, days * 24 * 2 / 3);
@@ -273,10 +281,10 @@ fn main() {
                 text(hour + 3600),
                 text(hour + 86_400)
             );
-            platform.post(&format!("/sim/accounts/{HOLED}"), hole);
+            platform.post(&format!("/sim/accounts/{holed}"), hole);
         }
         if step == revoked_at {
-            platform.post(&format!("/sim/accounts/{REVOKED}"), r#"{"revoked":true}"#.to_owned());
+            platform.post(&format!("/sim/accounts/{revoked}"), r#"{"revoked":true}"#.to_owned());
         }
         let began = Instant::now();
         let (code, _, err) = run(place, &platform.url, now, &["run", "demo"]);
@@ -327,7 +335,7 @@ fn main() {
     let to = DateTime::from_timestamp(last, 0).expect("a moment").date_naive();
     let from = to - TimeDelta::days(28);
     let sent = platform.metrics();
-    platform.post(&format!("/sim/accounts/{REVOKED}"), r#"{"revoked":false}"#.to_owned());
+    platform.post(&format!("/sim/accounts/{revoked}"), r#"{"revoked":false}"#.to_owned());
     let arguments = ["backfill", "demo", "--from", &from.to_string(), "--to", &to.to_string()];
     let (code, _, err) = run(other.path(), &platform.url, last, &arguments);
     assert_eq!(code, 0, "{err}");
