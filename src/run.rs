@@ -33,7 +33,7 @@ use crate::quota::Quotas;
 use crate::refresh::{Learned, Refresh, grid_zone};
 use crate::state::{Acquired, CreationEnd, KnownAccount, Lease, RunKind, State};
 use crate::telemetry::Meter;
-use crate::time::{Clock, Instant, date_at, day, hours_in, slot};
+use crate::time::{Clock, Instant, date_at, day, hours_in, offset_seconds, slot};
 use crate::unit::{Account, Unit, UnitKey};
 
 pub use report::{RunReport, Skipped, UnitEnd};
@@ -300,6 +300,8 @@ impl Run<'_> {
     async fn know(&self, listed: Vec<Account>, order: &Order, report: &mut RunReport) -> Result<Vec<KnownAccount>> {
         let now = self.environment.clock.now();
         let start = first_hour(self.pipeline.window.history, now);
+        // Before they are remembered: a crash in between must not lose the change.
+        self.follow_zones(&listed, now).await?;
         self.environment.state.upsert_accounts(&self.pipeline.name, &listed, start, now).await?;
         let known = self.environment.state.accounts(&self.pipeline.name).await?;
         let listed: HashSet<&str> = listed.iter().map(|account| account.id.as_str()).collect();
@@ -325,6 +327,31 @@ impl Run<'_> {
             }
         }
         Ok(known)
+    }
+
+    /// Accounts whose time zone is another one now. Where its hours begin at another minute, those in motion are read
+    /// anew: their rows are of hours that the account no longer has.
+    async fn follow_zones(&self, listed: &[Account], now: Instant) -> Result<()> {
+        let before = self.environment.state.accounts(&self.pipeline.name).await?;
+        let before: HashMap<&str, &KnownAccount> =
+            before.iter().map(|known| (known.account.id.as_str(), known)).collect();
+        for account in listed {
+            let Some(known) = before.get(account.id.as_str()) else { continue };
+            let (old, new) = (known.account.time_zone, account.time_zone);
+            if old == new {
+                continue;
+            }
+            tracing::warn!(
+                account = account.id,
+                "its time zone was {old} and is {new}: hours are cut by that from now on"
+            );
+            let minute = |account: &Account| offset_seconds(now, grid_zone(&self.pipeline, account)).rem_euclid(3600);
+            if minute(&known.account) != minute(account) {
+                let after = KnownAccount { account: account.clone(), ..(*known).clone() };
+                self.environment.state.unsettle(&self.lease, &self.refresh, &after, now).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {

@@ -139,6 +139,17 @@ impl AccountLedger {
         self.days.insert(day, ledger);
     }
 
+    /// Takes every hour in motion for read before it had settled: its rows are of hours that the account's clock does not
+    /// have any more.
+    pub fn unsettle(&mut self) {
+        for (day, ledger) in &mut self.days {
+            for (place, cell) in ledger.cells().collect::<Vec<(usize, Cell)>>() {
+                let begins = slot_start(day * SLOTS as i64 + place as i64);
+                ledger.set(place, Cell { confirmed: cell.confirmed.min(begins), ..cell });
+            }
+        }
+    }
+
     /// Leaves a day away, as if it had not been loaded.
     pub fn forget_day(&mut self, day: i64) {
         self.days.remove(&day);

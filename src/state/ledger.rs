@@ -115,6 +115,24 @@ impl State {
         Ok(rules.fetch_optional(&self.readers).await?)
     }
 
+    /// Has every hour in motion of an account read anew, because its clock has other hours now. `known` is the account as
+    /// it is from now on.
+    ///
+    /// Refused where `lease` has passed to another run.
+    pub async fn unsettle(&self, lease: &Lease, refresh: &Refresh, known: &KnownAccount, now: Instant) -> Result<()> {
+        let work = async {
+            let mut transaction = self.begin().await?;
+            lease.guard(&mut transaction).await?;
+            let before = load_all(&mut transaction, lease.pipeline(), &known.account.id).await?;
+            let mut after = before.clone();
+            after.unsettle();
+            save(&mut transaction, refresh, known, (&before, &after), &mut Grid::default(), now).await?;
+            transaction.commit().await?;
+            Ok::<(), Trouble>(())
+        };
+        work.await.map_err(|trouble| self.failed("follow a changed time zone in", trouble))
+    }
+
     /// Works out anew when each day is due, where the rules are others than those under which that was done last.
     /// Final hours that the new rules ask for again are in motion again.
     ///

@@ -106,6 +106,30 @@ pub(super) async fn an_account_that_is_behind_is_loaded_from_its_watermark_on(st
     assert_eq!(ledgers["2"].days().count(), 1, "the day after the hole is known, whatever is due in it");
 }
 
+pub(super) async fn a_clock_with_other_hours_has_them_read_anew(state: &State) {
+    let refresh = refresh();
+    let lease = history(state, &refresh, 3).await;
+    let now = at("2026-10-04T02:00:00Z");
+    let moved = [account_in("1", "Asia/Kolkata")];
+    let due = async || {
+        let known = known(state).await;
+        let ledgers = state.due_ledgers(&refresh, &known, now).await.expect("ledgers");
+        let nothing = crate::ledger::AccountLedger::default();
+        let subject = crate::plan::Subject {
+            account: &known[0].account,
+            started: known[0].started,
+            watermark: known[0].watermark,
+            ledger: ledgers.get("1").unwrap_or(&nothing),
+        };
+        crate::plan::plan(&refresh, &[subject], crate::plan::Ask::Due, now).hours
+    };
+    assert_eq!(due().await, 1, "the hour after midnight");
+    state.upsert_accounts("ads", &moved, now, now).await.expect("listed");
+    state.unsettle(&lease, &refresh, &known(state).await[0], now).await.expect("followed");
+    // From half past midnight on the first of October to half past one today.
+    assert_eq!(due().await, 3 * 24 + 1);
+}
+
 /// 10,000 account-days in motion come back whole, in pages too.
 pub(super) async fn a_large_ledger_loads(state: &State) {
     let accounts: Vec<Account> = (0..400).map(|number| account(&format!("{number:04}"))).collect();

@@ -28,6 +28,7 @@ async fn ledger_and_watermark() {
 async fn what_is_due() {
     with_state(ledgers::final_days_are_folded_as_they_come).await;
     with_state(ledgers::only_days_in_which_something_is_due_are_loaded).await;
+    with_state(ledgers::a_clock_with_other_hours_has_them_read_anew).await;
     with_state(ledgers::an_account_that_is_behind_is_loaded_from_its_watermark_on).await;
 }
 
