@@ -10,6 +10,7 @@
 
 mod dispatch;
 mod publish;
+mod quarantine;
 mod report;
 mod work;
 
@@ -34,6 +35,7 @@ use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day, hours_in, slot};
 use crate::unit::{Account, Unit, UnitKey};
 
+pub use quarantine::{Errand, drop_quarantined};
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
 
@@ -84,6 +86,31 @@ pub struct Progress {
     pub quotas: OnceLock<Quotas>,
 }
 
+/// What a run does while it holds the lease.
+#[derive(Debug, Clone, Copy)]
+enum Task<'a> {
+    /// Hours are fetched.
+    Order(&'a Order),
+    /// Quarantined units are dealt with.
+    Errand(&'a Errand),
+}
+
+impl Task<'_> {
+    fn ask(self) -> Ask {
+        match self {
+            Task::Order(order) => order.ask,
+            Task::Errand(_) => Ask::Due,
+        }
+    }
+
+    fn kind(self) -> RunKind {
+        match self {
+            Task::Order(order) => kind_of(order.ask),
+            Task::Errand(_) => RunKind::Repair,
+        }
+    }
+}
+
 /// Everything one run holds while it lasts.
 struct Run<'a> {
     environment: &'a Environment,
@@ -107,6 +134,30 @@ pub async fn run(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<RunReport> {
+    carry_out(environment, pipeline, Task::Order(order), meter, progress, stop).await
+}
+
+/// Runs `errand` on the quarantined units of `pipeline` and reports, as [`run`] does. Units that are not in quarantine
+/// any more are passed over.
+pub async fn run_errand(
+    environment: &Environment,
+    pipeline: Arc<Pipeline>,
+    errand: &Errand,
+    meter: Arc<Meter>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RunReport> {
+    carry_out(environment, pipeline, Task::Errand(errand), meter, progress, stop).await
+}
+
+async fn carry_out(
+    environment: &Environment,
+    pipeline: Arc<Pipeline>,
+    task: Task<'_>,
+    meter: Arc<Meter>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RunReport> {
     let started = environment.clock.now();
     let began = Moment::now();
     // Before the lease: a wrong secret or an unusable lake should not look like a run.
@@ -114,8 +165,8 @@ pub async fn run(
     progress.quotas.get_or_init(|| fetch.quotas().clone());
     let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
-    let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
-    let mut report = RunReport::new(&pipeline.name, order.ask);
+    let id = environment.state.begin_run(&pipeline.name, task.kind(), started).await?;
+    let mut report = RunReport::new(&pipeline.name, task.ask());
     let run = Run {
         environment,
         pipeline,
@@ -127,7 +178,10 @@ pub async fn run(
         taken_up: OnceLock::new(),
     };
     let passed = match run.fetch.open(run.lease.clone()).await {
-        Ok(()) => pass(&run, order, &mut report).await,
+        Ok(()) => match task {
+            Task::Order(order) => pass(&run, order, &mut report).await,
+            Task::Errand(errand) => run.errand(errand, &mut report).await,
+        },
         Err(error) => Err(error),
     };
     let result = passed.and(run.fetch.close().await);
@@ -338,10 +392,11 @@ pub async fn plan_now(
     else {
         return Ok(Plan::default());
     };
-    let ledgers = match state {
-        Some(state) => state.ledgers(&pipeline.name, reach.from(), reach.to()).await?,
-        None => HashMap::new(),
-    };
+    let mut ledgers = HashMap::new();
+    if let Some(state) = state {
+        ledgers = state.ledgers(&pipeline.name, reach.from(), reach.to()).await?;
+        quarantine::hold_back(&mut ledgers, &state.quarantined(&pipeline.name).await?, now);
+    }
     let nothing = AccountLedger::default();
     let subjects: Vec<Subject<'_>> = known
         .iter()

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
+use crate::pipeline::Pipeline;
 use crate::plan::grid_zone;
-use crate::state::{FailedUnit, Lease, StagedUnit, State};
+use crate::quality::{Verdict, judge};
+use crate::state::{FailedUnit, Lease, Quarantined, StagedUnit, State};
 use crate::time::{Clock, Instant};
 use crate::unit::Unit;
 
@@ -35,6 +37,16 @@ enum Ended {
         /// As it was planned: with the accounts that turned out to be gone.
         planned: Unit,
         staged: StagedUnit,
+        gone: Vec<Gone>,
+        outside: u64,
+        unknown_fields: BTreeSet<String>,
+        /// Rows that broke a quality rule and were few enough.
+        rejected: u64,
+    },
+    /// Its rows broke a quality rule and are kept apart.
+    Quarantined {
+        planned: Unit,
+        entry: Box<Quarantined>,
         gone: Vec<Gone>,
         outside: u64,
         unknown_fields: BTreeSet<String>,
@@ -76,15 +88,17 @@ impl Run<'_> {
         let leftovers = self.intact_leftovers().await?;
         let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
         self.dataset.sweep(&keys).await?;
+        let released = self.released().await?;
         if leftovers.is_empty() {
             return Ok(());
         }
-        report.leftovers = leftovers.len() as u64;
-        report.spared = leftovers.iter().map(|staged| u64::from(staged.requests)).sum();
+        report.leftovers += leftovers.len() as u64;
+        report.spared += leftovers.iter().map(|staged| u64::from(staged.requests)).sum::<u64>();
         let mut publisher = Publisher::default();
         for staged in leftovers {
             let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
-            publisher.staged(staged, &[], &touched, self.pipeline.missing);
+            let terms = if released.contains(&staged.unit.key) { self.lenient() } else { self.terms() };
+            publisher.staged(staged, &[], &touched, &terms);
         }
         let through = publisher.empty();
         self.record(through, report).await?;
@@ -159,6 +173,7 @@ impl Run<'_> {
         for _ in 0..self.environment.workers.clamp(1, dispatch.len().max(1)) {
             let worker = Worker {
                 dispatch: dispatch.clone(),
+                pipeline: self.pipeline.clone(),
                 clock: self.environment.clock,
                 fetch: self.fetch.clone(),
                 dataset: self.dataset.clone(),
@@ -181,13 +196,21 @@ impl Run<'_> {
     ) -> Result<()> {
         self.progress.ended.fetch_add(1, Ordering::Relaxed);
         match ended {
-            Ended::Staged { planned, staged, gone, outside, unknown_fields } => {
+            Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected } => {
                 self.leave_out(gone, report).await?;
                 report.outside += outside;
+                report.rejected += rejected;
                 report.add_unknown_fields(&unknown_fields);
                 let expected = self.dataset.partitions(&planned.accounts, planned.window);
                 let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
-                publisher.staged(staged, &expected, &touched, self.pipeline.missing);
+                publisher.staged(staged, &expected, &touched, &self.terms());
+            }
+            Ended::Quarantined { planned, entry, gone, outside, unknown_fields } => {
+                self.leave_out(gone, report).await?;
+                report.outside += outside;
+                report.add_unknown_fields(&unknown_fields);
+                self.give_up(publisher, &planned);
+                self.count_quarantined(&entry, report);
             }
             Ended::Failed { unit, reason, attempts, fatal } => {
                 tracing::warn!(unit = %unit.key, attempts, "unit failed: {reason}");
@@ -239,7 +262,13 @@ impl Run<'_> {
         publisher.gave_up(&self.dataset.partitions(&unit.accounts, unit.window));
     }
 
-    async fn fail(&self, unit: Unit, reason: String, attempts: u32, report: &mut RunReport) -> Result<()> {
+    pub(super) async fn fail(
+        &self,
+        unit: Unit,
+        reason: String,
+        attempts: u32,
+        report: &mut RunReport,
+    ) -> Result<()> {
         self.progress.failed.fetch_add(1, Ordering::Relaxed);
         report.add_failure(unit.to_string(), reason.clone(), attempts);
         let at = self.environment.clock.now();
@@ -288,9 +317,9 @@ impl Run<'_> {
                     }
                     published.push(unit);
                 }
-                Through::Refused(staged, message) => {
+                Through::Refused(staged, refused) => {
                     keys.push(staged.unit.key.clone());
-                    self.fail(staged.unit, message, staged.requests, report).await?;
+                    self.refuse(staged, refused, report).await?;
                 }
             }
         }
@@ -308,13 +337,14 @@ impl Run<'_> {
 }
 
 /// One of the run's workers.
-struct Worker {
+pub(super) struct Worker {
     dispatch: Arc<Dispatch>,
-    clock: Clock,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) clock: Clock,
     fetch: Arc<Fetch>,
-    dataset: Dataset,
-    state: State,
-    lease: Arc<Lease>,
+    pub(super) dataset: Dataset,
+    pub(super) state: State,
+    pub(super) lease: Arc<Lease>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
 }
@@ -346,24 +376,39 @@ impl Worker {
         }
     }
 
-    /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again.
+    /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again. Rows
+    /// that one key does not tell apart fail the unit, rows that break a rule are quarantined.
     async fn stage(&self, planned: Unit, slice: Slice) -> Result<Ended> {
-        let file = self.dataset.stage(&slice.unit.key, slice.rows).await?;
+        let proven = match self.dataset.prove(slice.rows, slice.page_starts).await? {
+            Ok(proven) => proven,
+            Err(undeclared) => {
+                let reason = undeclared.reason(&slice.unknown_fields);
+                return Ok(Ended::Failed { unit: planned, reason, attempts: 1, fatal: false });
+            }
+        };
+        let (gone, outside, unknown_fields) = (slice.gone, slice.outside, slice.unknown_fields);
         let staged = StagedUnit {
             unit: slice.unit,
             window: slice.window,
             fetched_at: slice.fetched_at,
-            rows: file.rows,
+            rows: proven.rows().num_rows() as u64,
             requests: slice.requests,
         };
+        let rejected = match judge(proven.rows(), &self.pipeline.quality)? {
+            Verdict::Passed { rejected, remark } => {
+                if rejected > 0 {
+                    tracing::warn!(unit = %staged.unit.key, "kept all the same: {remark}");
+                }
+                rejected
+            }
+            Verdict::Broken(breach) => {
+                let entry = Box::new(self.quarantine(staged, proven, breach).await?);
+                return Ok(Ended::Quarantined { planned, entry, gone, outside, unknown_fields });
+            }
+        };
+        self.dataset.stage(&staged.unit.key, proven).await?;
         self.state.record_staged(&self.lease, &staged).await?;
         tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");
-        Ok(Ended::Staged {
-            planned,
-            staged,
-            gone: slice.gone,
-            outside: slice.outside,
-            unknown_fields: slice.unknown_fields,
-        })
+        Ok(Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected })
     }
 }

@@ -11,7 +11,7 @@ use super::accounts::{load_days, save_day};
 use super::trouble::Trouble;
 use super::units::failed_around;
 use super::values::{moment, seconds};
-use super::{FailedUnit, Lease, State, creations};
+use super::{FailedUnit, Lease, State, creations, quarantine};
 use crate::error::Result;
 use crate::ledger::{advance, day_of};
 use crate::time::{Instant, Window, hours_in, next_hour, slot};
@@ -57,7 +57,7 @@ struct AccountReadings<'a> {
 impl State {
     /// Records in one transaction that `units` are published: their hours are confirmed as of their fetching (never
     /// earlier than they already were), watermarks move forward over hours that were read after they had settled,
-    /// and failures that are now made good are forgotten.
+    /// and failures and quarantined units that are now made good are forgotten.
     ///
     /// Recording the same units again changes nothing. Refused as a whole where `lease` has passed to another run.
     pub async fn record_published(
@@ -80,6 +80,7 @@ impl State {
                 mark_published(&mut transaction, pipeline, &unit.key, now).await?;
             }
             forget_failures_made_good(&mut transaction, pipeline, units).await?;
+            forget_quarantine_made_good(&mut transaction, pipeline, units).await?;
             prune(&mut transaction, pipeline, now).await?;
             transaction.commit().await?;
             Ok::<(), Trouble>(())
@@ -208,6 +209,23 @@ async fn forget_failures_made_good(
                 .bind(failed.unit.key.as_str())
                 .execute(&mut *connection)
                 .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Released units are published by that; others are made good once all of their hours were read again.
+async fn forget_quarantine_made_good(
+    connection: &mut SqliteConnection,
+    pipeline: &str,
+    units: &[PublishedUnit],
+) -> Result<(), Trouble> {
+    for unit in units {
+        quarantine::forget_release(connection, pipeline, &unit.key).await?;
+    }
+    for entry in quarantine::concerned(connection, pipeline, units).await? {
+        if entry.is_read_again_by(units) || is_made_good(connection, pipeline, &entry.as_failed()).await? {
+            quarantine::delete(connection, pipeline, &entry.unit.key).await?;
         }
     }
     Ok(())
