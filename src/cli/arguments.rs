@@ -138,6 +138,17 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  hourmark gaps\n  hourmark gaps demo --format json")]
     Gaps(GapsArguments),
 
+    /// Lists units that broke a quality rule, publishes them, reads them anew or drops them
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine list\n  hourmark quarantine show demo 0f3a9c5e7b1d2468\n  \
+        hourmark quarantine refetch demo --all"
+    )]
+    Quarantine {
+        /// What to do.
+        #[command(subcommand)]
+        command: QuarantineCommand,
+    },
+
     /// Answers SQL over the lake and the state
     #[command(
         after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `units`, `runs`.\n\n\
@@ -298,6 +309,60 @@ pub(super) struct GapsArguments {
     /// For people, or as JSON
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
     pub format: ListFormat,
+}
+
+/// `quarantine`
+#[derive(Debug, Subcommand)]
+pub(super) enum QuarantineCommand {
+    /// Lists the quarantined units and why they are
+    #[command(after_help = "Examples:\n  hourmark quarantine list\n  hourmark quarantine list demo --format json")]
+    List {
+        /// Names of pipelines; all of the folder where none is given
+        #[arg(id = "names", value_name = "PIPELINE")]
+        pipelines: Vec<String>,
+
+        /// For people, or as JSON
+        #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+        format: ListFormat,
+    },
+    /// Shows a quarantined unit's reason and rows
+    #[command(after_help = "Examples:\n  hourmark quarantine show demo 0f3a9c5e7b1d2468")]
+    Show {
+        /// The pipeline's name, or its file
+        pipeline: String,
+        /// The unit's key, or the 16 digits that `list` shows
+        unit: String,
+    },
+    /// Publishes quarantined units without judging them again
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine release demo 0f3a9c5e7b1d2468\n  hourmark quarantine release demo --all"
+    )]
+    Release(QuarantinedUnits),
+    /// Fetches the accounts and windows of quarantined units now, and judges them again
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine refetch demo 0f3a9c5e7b1d2468\n  hourmark quarantine refetch demo --all"
+    )]
+    Refetch(QuarantinedUnits),
+    /// Throws the rows of quarantined units away; their hours stay unread
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine drop demo 0f3a9c5e7b1d2468\n  hourmark quarantine drop demo --all"
+    )]
+    Drop(QuarantinedUnits),
+}
+
+/// Which quarantined units are meant.
+#[derive(Debug, Args)]
+pub(super) struct QuarantinedUnits {
+    /// The pipeline's name, or its file
+    pub pipeline: String,
+
+    /// Keys of units, or the 16 digits that `list` shows
+    #[arg(value_name = "UNIT", required_unless_present = "all", conflicts_with = "all")]
+    pub units: Vec<String>,
+
+    /// All of the pipeline's quarantined units
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// How a query's answer is written.

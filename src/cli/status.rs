@@ -10,11 +10,12 @@ use crate::error::{Error, Outcome, Result};
 use crate::ledger::{AccountLedger, HourState, hour_state};
 use crate::pipeline::Pipeline;
 use crate::plan::grid_zone;
-use crate::state::{FailedUnit, KnownAccount, RunRecord, Skip, State};
+use crate::state::{FailedUnit, KnownAccount, Quarantined, RunRecord, Skip, State};
 use crate::time::{Instant, Window, hours_in, next_hour, short, slot, slot_start};
 
 use super::arguments::{ListFormat, StatusArguments};
 use super::heatmap::Heatmap;
+use super::quarantine;
 use super::report::span;
 use super::screen::Screen;
 use super::settings::Settings;
@@ -49,6 +50,7 @@ pub(super) struct Facts<'a> {
     heatmap: Heatmap,
     last_run: Option<RunRecord>,
     failed: Vec<FailedUnit>,
+    quarantined: Vec<Quarantined>,
     skipped: Vec<Skip>,
     now: Instant,
     days: i64,
@@ -77,6 +79,7 @@ impl<'a> Facts<'a> {
             heatmap: Heatmap::default(),
             last_run: state.last_runs(&pipeline.name, 1).await?.into_iter().next(),
             failed: state.failed_units(&pipeline.name).await?,
+            quarantined: state.quarantined(&pipeline.name).await?,
             skipped: state.skipped(&pipeline.name).await?,
             now,
             days,
@@ -140,6 +143,7 @@ impl<'a> Facts<'a> {
         for failed in self.failed.iter().take(5) {
             lines.push(format!("  failed       {}: {}", failed.unit, failed.reason));
         }
+        lines.extend(quarantine::lines(&self.quarantined));
         lines.push(self.picture());
         lines.join("\n")
     }
@@ -219,6 +223,7 @@ impl<'a> Facts<'a> {
             })),
             "accounts": accounts,
             "failed": failed,
+            "quarantined": quarantine::documents(&self.quarantined),
             "skipped": skipped,
         })
     }

@@ -44,7 +44,9 @@ impl Undeclared {
     /// Why the unit fails and what to do. `unknown` are the fields of the unit's responses that no column names: one of
     /// them may be the dimension.
     pub fn reason(&self, unknown: &BTreeSet<String>) -> String {
-        let mut text = format!("{self}: something that is not in the key sets them apart; declare it as a column and name it in `key`");
+        let mut text = format!(
+            "{self}: something that is not in the key sets them apart; declare it as a column and name it in `key`"
+        );
         if !unknown.is_empty() {
             let named: Vec<&str> = unknown.iter().take(NAMED).map(String::as_str).collect();
             let more = if unknown.len() > NAMED { ", ..." } else { "" };

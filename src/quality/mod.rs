@@ -135,7 +135,9 @@ impl Test<'_> {
         Ok(match self {
             Test::NotNull => true,
             // A float that is no number is within no limits.
-            Test::AtLeast(_, limit) => matches!(compare(column, row, limit)?, Some(Ordering::Equal | Ordering::Greater)),
+            Test::AtLeast(_, limit) => {
+                matches!(compare(column, row, limit)?, Some(Ordering::Equal | Ordering::Greater))
+            }
             Test::AtMost(_, limit) => matches!(compare(column, row, limit)?, Some(Ordering::Equal | Ordering::Less)),
         })
     }

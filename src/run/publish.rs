@@ -70,13 +70,7 @@ impl Publisher {
     }
 
     /// An expected unit is staged. `touched` are the partitions of its closed window, a part of what was expected.
-    pub(super) fn staged(
-        &mut self,
-        staged: StagedUnit,
-        expected: &[Partition],
-        touched: &[Partition],
-        terms: &Terms,
-    ) {
+    pub(super) fn staged(&mut self, staged: StagedUnit, expected: &[Partition], touched: &[Partition], terms: &Terms) {
         self.gave_up(expected);
         for partition in touched {
             let waiting = self.partitions.entry(*partition).or_default();

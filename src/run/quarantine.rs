@@ -39,6 +39,15 @@ pub enum Errand {
     Refetch(Vec<UnitKey>),
 }
 
+impl Errand {
+    fn word(&self) -> &'static str {
+        match self {
+            Errand::Release(_) => "release",
+            Errand::Refetch(_) => "refetch",
+        }
+    }
+}
+
 /// Lets the hours of `entries` count in `ledgers` as read when they were, so that a plan does not ask for what would break
 /// the rules again. For the plan only: such a ledger is not to be recorded.
 pub(super) fn hold_back(ledgers: &mut HashMap<String, AccountLedger>, entries: &[Quarantined], now: Instant) {
@@ -73,7 +82,13 @@ fn files(entries: &[Quarantined]) -> Vec<(UnitKey, Instant)> {
     entries.iter().map(|entry| (entry.unit.key.clone(), entry.fetched_at)).collect()
 }
 
-fn entry_of(pipeline: &Pipeline, staged: StagedUnit, reason: String, examples: Vec<String>, at: Instant) -> Quarantined {
+fn entry_of(
+    pipeline: &Pipeline,
+    staged: StagedUnit,
+    reason: String,
+    examples: Vec<String>,
+    at: Instant,
+) -> Quarantined {
     Quarantined {
         zones: staged.unit.accounts.iter().map(|account| grid_zone(pipeline, account)).collect(),
         unit: staged.unit,
@@ -113,12 +128,10 @@ impl Run<'_> {
         Terms { missing: self.pipeline.missing, not_falling: Arc::default() }
     }
 
-    /// The units that pass without judgement. Files that a killed run left in quarantine are removed.
-    pub(super) async fn released(&self) -> Result<HashSet<UnitKey>> {
-        let state = &self.environment.state;
-        let entries = state.quarantined(&self.pipeline.name).await?;
-        self.dataset.sweep_quarantine(&files(&entries)).await?;
-        state.released(&self.pipeline.name).await
+    /// Removes the files of units that are not in quarantine any more, or that a killed run did not record.
+    pub(super) async fn sweep_quarantine(&self) -> Result<()> {
+        let entries = self.environment.state.quarantined(&self.pipeline.name).await?;
+        self.dataset.sweep_quarantine(&files(&entries)).await.map(|_| ())
     }
 
     pub(super) fn count_quarantined(&self, entry: &Quarantined, report: &mut RunReport) {
@@ -133,7 +146,9 @@ impl Run<'_> {
         let state = &self.environment.state;
         let examples = match refused.why {
             Refusal::Falls(rows) => rows,
-            Refusal::ErasesTooMuch if state.released(&self.pipeline.name).await?.contains(&staged.unit.key) => Vec::new(),
+            Refusal::ErasesTooMuch if state.released(&self.pipeline.name).await?.contains(&staged.unit.key) => {
+                Vec::new()
+            }
             Refusal::ErasesTooMuch => return self.fail(staged.unit, refused.message, staged.requests, report).await,
         };
         let now = self.environment.clock.now();
@@ -148,6 +163,7 @@ impl Run<'_> {
     pub(super) async fn errand(&self, errand: &Errand, report: &mut RunReport) -> Result<()> {
         // What an earlier run left staged goes first: it may be of the same hours, and it is older.
         self.publish_leftovers(report).await?;
+        report.errand = Some(errand.word());
         let (Errand::Release(keys) | Errand::Refetch(keys)) = errand;
         let mut entries = self.environment.state.quarantined(&self.pipeline.name).await?;
         entries.retain(|entry| keys.contains(&entry.unit.key));
@@ -178,9 +194,11 @@ impl Run<'_> {
             let later = |hour| ledger.confirmed(slot(hour)).is_some_and(|read| read > entry.fetched_at);
             if hours_in(entry.window, *zone).any(later) {
                 let (unit, account) = (&entry.unit.key, &account.id);
-                let message = format!("unit `{unit}` cannot be released: hours of account {account} were read again since");
-                return Err(Error::bad_input(message)
-                    .hint("`hourmark quarantine refetch` reads all of its hours anew, `hourmark quarantine drop` forgets it"));
+                let message =
+                    format!("unit `{unit}` cannot be released: hours of account {account} were read again since");
+                return Err(Error::bad_input(message).hint(
+                    "`hourmark quarantine refetch` reads all of its hours anew, `hourmark quarantine drop` forgets it",
+                ));
             }
         }
         Ok(())

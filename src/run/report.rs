@@ -42,6 +42,8 @@ pub struct RunReport {
     pub pipeline: String,
     /// What was asked for.
     pub ask: Ask,
+    /// What it did with quarantined units instead, in a word.
+    pub errand: Option<&'static str>,
     /// Accounts looked at.
     pub accounts: usize,
     /// Units planned.
@@ -113,6 +115,7 @@ impl RunReport {
         RunReport {
             pipeline: pipeline.to_owned(),
             ask,
+            errand: None,
             accounts: 0,
             planned: 0,
             published: 0,
@@ -211,7 +214,8 @@ impl RunReport {
     pub(super) fn add_quarantined(&mut self, entry: &Quarantined) {
         self.quarantined += 1;
         if self.quarantines.len() < FAILURES_SHOWN {
-            let (unit, reason) = (entry.unit.to_string(), entry.reason.clone());
+            let unit = format!("{} (unit {})", entry.unit, entry.unit.key.digest());
+            let reason = entry.reason.clone();
             self.quarantines.push(UnitEnd { unit, reason, attempts: entry.requests });
         }
     }

@@ -88,10 +88,11 @@ impl Run<'_> {
         let leftovers = self.intact_leftovers().await?;
         let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
         self.dataset.sweep(&keys).await?;
-        let released = self.released().await?;
+        self.sweep_quarantine().await?;
         if leftovers.is_empty() {
             return Ok(());
         }
+        let released = self.environment.state.released(&self.pipeline.name).await?;
         report.leftovers += leftovers.len() as u64;
         report.spared += leftovers.iter().map(|staged| u64::from(staged.requests)).sum::<u64>();
         let mut publisher = Publisher::default();
@@ -262,13 +263,7 @@ impl Run<'_> {
         publisher.gave_up(&self.dataset.partitions(&unit.accounts, unit.window));
     }
 
-    pub(super) async fn fail(
-        &self,
-        unit: Unit,
-        reason: String,
-        attempts: u32,
-        report: &mut RunReport,
-    ) -> Result<()> {
+    pub(super) async fn fail(&self, unit: Unit, reason: String, attempts: u32, report: &mut RunReport) -> Result<()> {
         self.progress.failed.fetch_add(1, Ordering::Relaxed);
         report.add_failure(unit.to_string(), reason.clone(), attempts);
         let at = self.environment.clock.now();

@@ -306,7 +306,8 @@ fn entry_from(row: &SqliteRow) -> Result<Quarantined, Trouble> {
 }
 
 fn json_text(texts: &impl Serialize) -> Result<String, Trouble> {
-    serde_json::to_string(texts).map_err(|error| Error::internal("texts cannot be written as JSON").because(error).into())
+    serde_json::to_string(texts)
+        .map_err(|error| Error::internal("texts cannot be written as JSON").because(error).into())
 }
 
 fn from_json(row: &SqliteRow, column: &str) -> Result<Vec<String>, Trouble> {

@@ -168,8 +168,7 @@ async fn staging_sorts_counts_doubles_and_replaces() {
     let rows =
         [row("06:00", "a", "c", 1), row("05:00", "a", "c", 2), row("06:00", "a", "c", 3), row("06:00", "a", "b", 4)];
     let slice = super::fixture::slice(0, Missing::Keep, 3);
-    let StagedFile { rows: kept, doubles, bytes } =
-        place.stage_rows(&slice.key, batch(&rows)).await;
+    let StagedFile { rows: kept, doubles, bytes } = place.stage_rows(&slice.key, batch(&rows)).await;
     assert_eq!((kept, doubles), (3, 1));
     let staged = place.root().join("_staged/shop").join(format!("{}.arrow", slice.key.digest()));
     assert_eq!(fs::metadata(&staged).expect("a file").len(), bytes);
