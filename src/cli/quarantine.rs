@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
+use arrow::array::{ArrayRef, RecordBatch};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Outcome, Result};
 use crate::lake::Lake;
+use crate::merge::value_text;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::key_columns;
 use crate::run::{self, Errand, Progress, RunReport};
@@ -179,17 +179,23 @@ async fn show(settings: &Settings, screen: &Screen, pipeline: &str, unit: &str) 
 
 /// The key and the declared columns of rows.
 fn rows_text(pipeline: &Pipeline, rows: &RecordBatch) -> Result<String> {
-    let fault = |error| Error::internal("cannot show rows").because(error);
     let mut names = key_columns(pipeline);
     for column in &pipeline.columns {
         if !names.contains(&column.name) {
             names.push(column.name.clone());
         }
     }
-    let schema = rows.schema();
-    let places: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-    let shown = rows.project(&places).map_err(fault)?;
-    pretty_format_batches(&[shown]).map(|text| text.to_string()).map_err(fault)
+    let columns: Vec<&ArrayRef> = names.iter().filter_map(|name| rows.column_by_name(name)).collect();
+    names.retain(|name| rows.column_by_name(name).is_some());
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(names);
+    for row in 0..rows.num_rows() {
+        let values: Result<Vec<String>> = columns.iter().map(|column| value_text(column, row)).collect();
+        table.add_row(values?);
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    Ok(lines.join("\n"))
 }
 
 /// The quarantined unit of a key or a digest.

@@ -31,7 +31,7 @@ use arrow::row::Rows;
 pub use falling::{Fallen, find_fallen};
 pub use guard::{Guard, Tally, guard};
 pub use proof::{Sorted, Undeclared};
-pub use shape::{Shape, conform};
+pub use shape::{Shape, conform, value_text};
 
 use crate::error::Result;
 use crate::pipeline::Missing;

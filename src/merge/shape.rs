@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use arrow::util::display::array_value_to_string;
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 
 use super::proof::{Sorted, Undeclared};
 use crate::error::{Error, Result};
@@ -222,9 +222,17 @@ pub fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 /// A value for people; `nothing` for null.
-pub(super) fn value_text(values: &ArrayRef, row: usize) -> Result<String> {
+///
+/// # Errors
+/// An internal error where the column's type is none of a dataset's.
+pub fn value_text(values: &ArrayRef, row: usize) -> Result<String> {
     if values.is_null(row) {
         return Ok("nothing".to_owned());
+    }
+    // The library's own text of an instant depends on which of its features are compiled in.
+    if let Some(instants) = values.as_primitive_opt::<TimestampMicrosecondType>() {
+        let moment = DateTime::from_timestamp_micros(instants.value(row)).unwrap_or_default();
+        return Ok(moment.to_rfc3339_opts(SecondsFormat::AutoSi, true));
     }
     array_value_to_string(values, row).map_err(fault)
 }

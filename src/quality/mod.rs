@@ -7,10 +7,9 @@ use std::cmp::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow::error::ArrowError;
-use arrow::util::display::array_value_to_string;
 
 use crate::error::{Error, Result};
+use crate::merge::value_text;
 use crate::pipeline::{LimitValue, Quality, RowRules};
 
 /// So many rows that break a rule are told of one by one.
@@ -156,8 +155,7 @@ impl Test<'_> {
         if matches!(self, Test::NotNull) {
             return Ok(self.words());
         }
-        let value = array_value_to_string(column, row).map_err(fault)?;
-        Ok(format!("{value} {}", self.words()))
+        Ok(format!("{} {}", value_text(column, row)?, self.words()))
     }
 }
 
@@ -182,10 +180,6 @@ fn compare(column: &ArrayRef, row: usize, limit: &LimitValue) -> Result<Option<O
             Some(column.value(row).cmp(&limit.timestamp_micros()))
         }
     })
-}
-
-fn fault(error: ArrowError) -> Error {
-    Error::internal("cannot judge rows").because(error)
 }
 
 #[cfg(test)]

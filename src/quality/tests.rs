@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use proptest::prelude::*;
 
 use super::*;

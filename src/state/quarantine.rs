@@ -159,22 +159,6 @@ impl State {
         let work = async {
             let mut transaction = self.begin().await?;
             lease.guard(&mut transaction).await?;
-            sqlx::query("DELETE FROM units WHERE pipeline = $1 AND key = $2")
-                .bind(lease.pipeline())
-                .bind(key.as_str())
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query(
-                "INSERT INTO units (pipeline, key, lane, status, accounts, window_from, window_to, \
-                 closed_from, closed_to, row_count, requests, attempts, reason, at) \
-                 SELECT pipeline, key, lane, 'staged', accounts, window_from, window_to, closed_from, closed_to, \
-                 row_count, requests, 0, '', fetched_at FROM quarantine \
-                 WHERE pipeline = $1 AND key = $2 AND released_at IS NULL",
-            )
-            .bind(lease.pipeline())
-            .bind(key.as_str())
-            .execute(&mut *transaction)
-            .await?;
             let released = sqlx::query(
                 "UPDATE quarantine SET released_at = $3 WHERE pipeline = $1 AND key = $2 AND released_at IS NULL",
             )
@@ -183,8 +167,27 @@ impl State {
             .bind(seconds(now))
             .execute(&mut *transaction)
             .await?;
+            // Released before, it may be staged: that must stay.
+            if released.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query("DELETE FROM units WHERE pipeline = $1 AND key = $2")
+                .bind(lease.pipeline())
+                .bind(key.as_str())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(
+                "INSERT INTO units (pipeline, key, lane, status, accounts, window_from, window_to, closed_from, \
+                 closed_to, row_count, requests, attempts, reason, at) \
+                 SELECT pipeline, key, lane, 'staged', accounts, window_from, window_to, closed_from, closed_to, \
+                 row_count, requests, 0, '', fetched_at FROM quarantine WHERE pipeline = $1 AND key = $2",
+            )
+            .bind(lease.pipeline())
+            .bind(key.as_str())
+            .execute(&mut *transaction)
+            .await?;
             transaction.commit().await?;
-            Ok::<bool, Trouble>(released.rows_affected() > 0)
+            Ok::<bool, Trouble>(true)
         };
         work.await.map_err(|trouble| self.failed("release a quarantined unit in", trouble))
     }
