@@ -9,6 +9,7 @@
 //! the state, so a run that lost its lease can record nothing.
 
 mod dispatch;
+mod leftovers;
 mod publish;
 mod quarantine;
 mod report;
@@ -35,7 +36,8 @@ use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day, hours_in, slot};
 use crate::unit::{Account, Unit, UnitKey};
 
-pub use quarantine::{Errand, drop_quarantined};
+use quarantine::Task;
+pub use quarantine::{Errand, drop_quarantined, run_errand};
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
 
@@ -86,31 +88,6 @@ pub struct Progress {
     pub quotas: OnceLock<Quotas>,
 }
 
-/// What a run does while it holds the lease.
-#[derive(Debug, Clone, Copy)]
-enum Task<'a> {
-    /// Hours are fetched.
-    Order(&'a Order),
-    /// Quarantined units are dealt with.
-    Errand(&'a Errand),
-}
-
-impl Task<'_> {
-    fn ask(self) -> Ask {
-        match self {
-            Task::Order(order) => order.ask,
-            Task::Errand(_) => Ask::Due,
-        }
-    }
-
-    fn kind(self) -> RunKind {
-        match self {
-            Task::Order(order) => kind_of(order.ask),
-            Task::Errand(_) => RunKind::Repair,
-        }
-    }
-}
-
 /// Everything one run holds while it lasts.
 struct Run<'a> {
     environment: &'a Environment,
@@ -135,19 +112,6 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<RunReport> {
     carry_out(environment, pipeline, Task::Order(order), meter, progress, stop).await
-}
-
-/// Runs `errand` on the quarantined units of `pipeline` and reports, as [`run`] does. Units that are not in quarantine
-/// any more are passed over.
-pub async fn run_errand(
-    environment: &Environment,
-    pipeline: Arc<Pipeline>,
-    errand: &Errand,
-    meter: Arc<Meter>,
-    progress: Arc<Progress>,
-    stop: CancellationToken,
-) -> Result<RunReport> {
-    carry_out(environment, pipeline, Task::Errand(errand), meter, progress, stop).await
 }
 
 async fn carry_out(

@@ -17,7 +17,7 @@ use crate::time::Instant;
     about = "Keeps a lake of hourly ad-campaign metrics true",
     long_about = "Keeps a lake of hourly ad-campaign metrics true: pulls them from ad APIs every hour within their \
                   quotas, keeps exactly one row per account, campaign and hour, and leaves partitioned Parquet.",
-    after_help = "Exit codes: 0 all done, 1 some units failed, 2 bad input, 3 waiting for quota, 4 another run is busy, \
+    after_help = "Exit codes: 0 all done, 1 some units failed or are quarantined, 2 bad input, 3 waiting for quota, 4 another run is busy, \
                   5 gaps found, 6 lake or state not usable, 7 the platform refused, 8 stopped by a signal, 70 internal.",
     propagate_version = true,
     subcommand_required = true,

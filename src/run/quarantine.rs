@@ -13,17 +13,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::Duration;
+use tokio_util::sync::CancellationToken;
 
 use super::publish::Terms;
 use super::work::Worker;
-use super::{Environment, Run, RunReport, acquire, dataset_spec};
+use super::{Environment, Order, Progress, Run, RunReport, acquire, carry_out, dataset_spec, kind_of};
 use crate::error::{Error, Result};
 use crate::lake::{Proven, Refusal, Refused};
 use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
-use crate::plan::grid_zone;
+use crate::plan::{Ask, grid_zone};
 use crate::quality::Breach;
-use crate::state::{Quarantined, StagedUnit};
+use crate::state::{Quarantined, RunKind, StagedUnit};
+use crate::telemetry::Meter;
 use crate::time::{Instant, hours_in, slot};
 use crate::unit::{Lane, Unit, UnitKey};
 
@@ -37,6 +39,44 @@ pub enum Errand {
     Release(Vec<UnitKey>),
     /// The accounts and windows of these are fetched again, and judged again.
     Refetch(Vec<UnitKey>),
+}
+
+/// What a run does while it holds the lease.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Task<'a> {
+    /// Hours are fetched.
+    Order(&'a Order),
+    /// Quarantined units are dealt with.
+    Errand(&'a Errand),
+}
+
+impl Task<'_> {
+    pub(super) fn ask(self) -> Ask {
+        match self {
+            Task::Order(order) => order.ask,
+            Task::Errand(_) => Ask::Due,
+        }
+    }
+
+    pub(super) fn kind(self) -> RunKind {
+        match self {
+            Task::Order(order) => kind_of(order.ask),
+            Task::Errand(_) => RunKind::Repair,
+        }
+    }
+}
+
+/// Runs `errand` on the quarantined units of `pipeline` and reports, as [`run`](super::run()) does. Units that are not in quarantine
+/// any more are passed over.
+pub async fn run_errand(
+    environment: &Environment,
+    pipeline: Arc<Pipeline>,
+    errand: &Errand,
+    meter: Arc<Meter>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RunReport> {
+    carry_out(environment, pipeline, Task::Errand(errand), meter, progress, stop).await
 }
 
 impl Errand {

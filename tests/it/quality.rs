@@ -214,6 +214,19 @@ fn spend_that_falls_is_not_believed_before_somebody_says_so() {
     assert_same(&later.lake("demo"), &truth);
 }
 
+#[test]
+fn a_row_repeated_over_a_page_boundary_is_no_undeclared_dimension() {
+    let api = api(&["--accounts", "1", "--campaigns", "5", "--zones", "UTC"]);
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    api.post("/sim/faults", r#"{"path":"/v1/metrics","next":["duplicate-rows","duplicate-rows"]}"#);
+    let paged = [&quick(DAY)[..], &["--set", "pagination.page_size=20"]].concat();
+    let ran = sandbox.run(&paged).expect_code(0);
+    assert_eq!(api.stats()["faults"]["duplicate-rows"], 2);
+    let truth = truth_of_day(&api);
+    assert_eq!(numbers(&ran, "rows")[0] as usize, truth.len() + 2, "two rows came twice");
+    assert_same(&sandbox.lake("demo"), &truth);
+}
+
 /// Rows of two placements, which the demo's pipeline knows nothing of.
 fn by_placement(target: &str) -> Response {
     if target.starts_with("/v1/accounts") {

@@ -64,7 +64,10 @@ fn rules_that_cannot_be_kept() {
     pipelines/acme.toml:40: `quality.columns.share` has no rule: expected `not_null`, `min`, `max` or `not_falling`
     "#);
     let text = with_rules("[quality.columns]\nclicks = { not_falling = true }\n");
-    assert_snapshot!(problems(&format!("key = [\"clicks\"]\n{text}"), &[]), @"");
+    assert_snapshot!(problems(&format!("key = [\"clicks\"]\n{text}"), &[]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:34: `quality.columns.clicks.not_falling` cannot be chosen for this column: it belongs to the key, and a key does not fall
+    ");
 }
 
 #[test]
@@ -73,5 +76,14 @@ fn rules_of_a_wrong_shape() {
         "[quality]\nmax_reject_share = 1.5\n[quality.columns]\nclicks = { not_null = 1, even = true, max = [1] }\n\
          at = { min = 2020-01-01 }\n",
     );
-    assert_snapshot!(problems(&text, &["quality.columns.spend.min=nan", "quality.columns.spend.max=true"]), @"");
+    assert_snapshot!(problems(&text, &["quality.columns.spend.min=nan", "quality.columns.spend.max=true"]), @r"
+    7 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:33: `quality.max_reject_share` is 1.5: expected 0 to 1
+    pipelines/acme.toml:35: `quality.columns.clicks.not_null` is 1: expected true or false
+    pipelines/acme.toml:35: unknown key `quality.columns.clicks.even`: expected one of not_null, min, max, not_falling
+    pipelines/acme.toml:35: `quality.columns.clicks.max` is a list: expected a text in quotes or a number
+    pipelines/acme.toml:36: `quality.columns.at.min` is the date 2020-01-01: expected a text in quotes or a number
+    pipelines/acme.toml: --set: `quality.columns.spend.min` is not a finite number
+    pipelines/acme.toml: --set: `quality.columns.spend.max` is true: expected a text in quotes or a number
+    ");
 }
