@@ -31,7 +31,7 @@ pub enum ErrorKind {
 pub enum Outcome {
     /// Everything asked for is done.
     Done,
-    /// Some units failed; everything else is published. `gaps` lists what is missing.
+    /// Some units failed or are quarantined; everything else is published. `gaps` lists what is missing.
     PartlyFailed,
     /// The quota is used up for longer than the pipeline waits: come back at the time that was printed.
     Waiting,

@@ -68,6 +68,8 @@ pub struct Slice {
     pub window: Window,
     /// The rows, in the pipeline's lake schema, in the order in which they came.
     pub rows: RecordBatch,
+    /// Where in `rows` each response's rows begin, ascending: two rows of one response are never versions of each other.
+    pub page_starts: Vec<usize>,
     /// Taken before the first request: what the platform changed later is not in the rows.
     pub fetched_at: Instant,
     /// Requests sent for it, retries and campaign lists included.

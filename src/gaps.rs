@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::ledger::{AccountLedger, Cell, Found, day_of};
 use crate::pipeline::Pipeline;
 use crate::refresh::{Due, Grid, Hour, Reason, Refresh};
-use crate::state::{FailedUnit, KnownAccount, Skip, State};
+use crate::state::{FailedUnit, KnownAccount, Quarantined, Skip, State};
 use crate::time::{Instant, Window, short, slot};
 
 /// A run has so long before what it was due to bring counts as missing.
@@ -67,6 +67,7 @@ pub struct Gap {
 struct Known {
     failed: Vec<FailedUnit>,
     skipped: Vec<Skip>,
+    quarantined: Vec<Quarantined>,
     waiting: Option<Instant>,
     /// The last scheduled run that has had its time.
     asked_by: Option<Instant>,
@@ -87,6 +88,7 @@ pub async fn find(state: &State, refresh: &Refresh, known: &[KnownAccount], now:
     let about = Known {
         failed: state.failed_units(name).await?,
         skipped: state.skipped(name).await?,
+        quarantined: state.quarantined(name).await?,
         waiting: last.and_then(|run| run.resume_at()).filter(|until| *until > now),
         asked_by: last_tick(refresh.pipeline(), now - TIME_TO_RUN),
         now,
@@ -198,6 +200,11 @@ impl Known {
     fn explanation(&self, account: &str, hour: &Hour) -> Option<String> {
         if let Some(skip) = self.skipped.iter().find(|skip| skip.account_id == account) {
             return Some(format!("the account is left out since {}: {}", short(skip.since), skip.reason));
+        }
+        let held = Window::new(hour.begin, hour.end);
+        let quarantined = self.quarantined.iter().find(|entry| held.is_some_and(|hour| entry.concerns(account, &hour)));
+        if let Some(entry) = quarantined {
+            return Some(format!("quarantined at {}: {}", short(entry.at), entry.reason));
         }
         let about = |unit: &&FailedUnit| {
             unit.unit.window.contains(hour.begin) && unit.unit.accounts.iter().any(|one| one.id == account)

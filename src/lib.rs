@@ -15,6 +15,8 @@
 //!      |     -> usage, classify (pure) -> retry (pure): again, less, without the account, later
 //!      |     -> decode straight into Arrow (pure) -> page: next request, or done (pure)
 //!      |  a Slice: all rows of a unit, made only when its last page has been read
+//!      |
+//!   key proof, quality (pure) ─ one row per key, and the rows keep the rules; else failed, or quarantined
 //!      v
 //!   lake::stage ── durable, invisible; the state remembers it
 //!      |  when all planned units of a partition have ended
@@ -32,7 +34,7 @@
 //! | layer | modules | rule |
 //! |---|---|---|
 //! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
-//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
+//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`], [`quality`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
 //! | story | [`fetch`], [`gaps`], [`run`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
@@ -57,6 +59,7 @@ pub mod merge;
 pub mod page;
 pub mod pipeline;
 pub mod plan;
+pub mod quality;
 pub mod refresh;
 pub mod request;
 pub mod retry;

@@ -9,7 +9,9 @@
 //! the state, so a run that lost its lease can record nothing.
 
 mod dispatch;
+mod leftovers;
 mod publish;
+mod quarantine;
 mod report;
 mod work;
 
@@ -36,6 +38,8 @@ use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day, hours_in, offset_seconds, slot};
 use crate::unit::{Account, Unit, UnitKey};
 
+use quarantine::Task;
+pub use quarantine::{Errand, drop_quarantined, run_errand};
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
 
@@ -111,6 +115,17 @@ pub async fn run(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<RunReport> {
+    carry_out(environment, pipeline, Task::Order(order), meter, progress, stop).await
+}
+
+async fn carry_out(
+    environment: &Environment,
+    pipeline: Arc<Pipeline>,
+    task: Task<'_>,
+    meter: Arc<Meter>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<RunReport> {
     let started = environment.clock.now();
     let began = Moment::now();
     // Before the lease: a wrong secret or an unusable lake should not look like a run.
@@ -119,8 +134,8 @@ pub async fn run(
     let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
     let refresh = Refresh::new(pipeline.clone(), &environment.state.learn(&lease, &pipeline, started).await?);
-    let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
-    let mut report = RunReport::new(&pipeline.name, order.ask);
+    let id = environment.state.begin_run(&pipeline.name, task.kind(), started).await?;
+    let mut report = RunReport::new(&pipeline.name, task.ask());
     let run = Run {
         environment,
         pipeline,
@@ -133,7 +148,10 @@ pub async fn run(
         taken_up: OnceLock::new(),
     };
     let passed = match run.fetch.open(run.lease.clone()).await {
-        Ok(()) => pass(&run, order, &mut report).await,
+        Ok(()) => match task {
+            Task::Order(order) => pass(&run, order, &mut report).await,
+            Task::Errand(errand) => run.errand(errand, &mut report).await,
+        },
         Err(error) => Err(error),
     };
     let result = passed.and(run.fetch.close().await);
@@ -379,7 +397,8 @@ pub async fn plan_now(
     let name = &refresh.pipeline().name;
     match ask {
         Ask::Due => {
-            let ledgers = state.due_ledgers(refresh, known, now).await?;
+            let mut ledgers = state.due_ledgers(refresh, known, now).await?;
+            quarantine::hold_back(&mut ledgers, known, &state.quarantined(name).await?, now);
             Ok(plan::plan(refresh, &subjects(known, &ledgers), ask, now))
         }
         Ask::Repair => {

@@ -17,7 +17,7 @@ use crate::time::Instant;
     about = "Keeps a lake of hourly ad-campaign metrics true",
     long_about = "Keeps a lake of hourly ad-campaign metrics true: pulls them from ad APIs every hour within their \
                   quotas, keeps exactly one row per account, campaign and hour, and leaves partitioned Parquet.",
-    after_help = "Exit codes: 0 all done, 1 some units failed, 2 bad input, 3 waiting for quota, 4 another run is busy, \
+    after_help = "Exit codes: 0 all done, 1 some units failed or are quarantined, 2 bad input, 3 waiting for quota, 4 another run is busy, \
                   5 gaps found, 6 lake or state not usable, 7 the platform refused, 8 stopped by a signal, 70 internal.",
     propagate_version = true,
     subcommand_required = true,
@@ -146,6 +146,17 @@ pub(super) enum Command {
     #[command(after_help = "Accounts that are left out are tried again.\n\n\
         Examples:\n  hourmark repair\n  hourmark repair demo --accounts 100001")]
     Repair(RunArguments),
+
+    /// Lists units that broke a quality rule, publishes them, reads them anew or drops them
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine list\n  hourmark quarantine show demo 0f3a9c5e7b1d2468\n  \
+        hourmark quarantine refetch demo --all"
+    )]
+    Quarantine {
+        /// What to do.
+        #[command(subcommand)]
+        command: QuarantineCommand,
+    },
 
     /// Answers SQL over the lake and the state
     #[command(
@@ -315,6 +326,60 @@ pub(super) struct GapsArguments {
     /// For people, or as JSON
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
     pub format: ListFormat,
+}
+
+/// `quarantine`
+#[derive(Debug, Subcommand)]
+pub(super) enum QuarantineCommand {
+    /// Lists the quarantined units and why they are
+    #[command(after_help = "Examples:\n  hourmark quarantine list\n  hourmark quarantine list demo --format json")]
+    List {
+        /// Names of pipelines; all of the folder where none is given
+        #[arg(id = "names", value_name = "PIPELINE")]
+        pipelines: Vec<String>,
+
+        /// For people, or as JSON
+        #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+        format: ListFormat,
+    },
+    /// Shows a quarantined unit's reason and rows
+    #[command(after_help = "Examples:\n  hourmark quarantine show demo 0f3a9c5e7b1d2468")]
+    Show {
+        /// The pipeline's name, or its file
+        pipeline: String,
+        /// The unit's key, or the 16 digits that `list` shows
+        unit: String,
+    },
+    /// Publishes quarantined units without judging them again
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine release demo 0f3a9c5e7b1d2468\n  hourmark quarantine release demo --all"
+    )]
+    Release(QuarantinedUnits),
+    /// Fetches the accounts and windows of quarantined units now, and judges them again
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine refetch demo 0f3a9c5e7b1d2468\n  hourmark quarantine refetch demo --all"
+    )]
+    Refetch(QuarantinedUnits),
+    /// Throws the rows of quarantined units away; their hours stay unread
+    #[command(
+        after_help = "Examples:\n  hourmark quarantine drop demo 0f3a9c5e7b1d2468\n  hourmark quarantine drop demo --all"
+    )]
+    Drop(QuarantinedUnits),
+}
+
+/// Which quarantined units are meant.
+#[derive(Debug, Args)]
+pub(super) struct QuarantinedUnits {
+    /// The pipeline's name, or its file
+    pub pipeline: String,
+
+    /// Keys of units, or the 16 digits that `list` shows
+    #[arg(value_name = "UNIT", required_unless_present = "all", conflicts_with = "all")]
+    pub units: Vec<String>,
+
+    /// All of the pipeline's quarantined units
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// How a query's answer is written.

@@ -9,6 +9,7 @@ mod gaps;
 mod heatmap;
 mod planned;
 mod progress;
+mod quarantine;
 mod query;
 mod quota;
 mod report;
@@ -70,6 +71,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
         Command::Repair(arguments) => runs::repair(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
+        Command::Quarantine { command } => {
+            quarantine::quarantine(&settings()?, &screen, command, stop_on_signal()).await
+        }
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),

@@ -7,6 +7,8 @@ use crate::plan::Ask;
 use crate::quota::Use;
 use crate::run::RunReport;
 
+use super::quarantine;
+
 /// Limits of longer periods are shown.
 const LASTING: Duration = Duration::from_secs(60);
 /// Failed units shown with their reasons.
@@ -66,6 +68,9 @@ pub(super) fn table(report: &RunReport) -> String {
             format!("... and {} more; `hourmark gaps` lists them all", report.failed - FAILURES_SHOWN as u64),
         );
     }
+    for line in quarantine::report_lines(report) {
+        fact("quarantine", line);
+    }
     for skipped in report.skipped.iter().take(FAILURES_SHOWN) {
         fact("left out", format!("account {}: {}", skipped.account, skipped.reason));
     }
@@ -112,10 +117,11 @@ fn fullest(uses: &[Use]) -> Vec<String> {
 
 /// One line for logs and schedules.
 pub(super) fn line(report: &RunReport) -> String {
-    let what = match report.ask {
-        Ask::Due => "hourly run".to_owned(),
-        Ask::Repair => "repair".to_owned(),
-        Ask::Backfill { from, to, .. } => format!("backfill {from} to {to}"),
+    let what = match (report.errand, report.ask) {
+        (Some(word), _) => word.to_owned(),
+        (None, Ask::Due) => "hourly run".to_owned(),
+        (None, Ask::Repair) => "repair".to_owned(),
+        (None, Ask::Backfill { from, to, .. }) => format!("backfill {from} to {to}"),
     };
     let how = outcome(report.outcome());
     let rate = report.rows as f64 / report.elapsed.as_secs_f64().max(0.001);

@@ -11,11 +11,12 @@ use crate::ledger::{AccountLedger, Found, day_of};
 use crate::pipeline::Pipeline;
 use crate::refresh::{Grid, HourState, Refresh};
 use crate::run::refresh_of;
-use crate::state::{FailedUnit, KnownAccount, RunRecord, Skip, State};
+use crate::state::{FailedUnit, KnownAccount, Quarantined, RunRecord, Skip, State};
 use crate::time::{Instant, Window, short, slot, slot_start};
 
 use super::arguments::{ListFormat, StatusArguments};
 use super::heatmap::Heatmap;
+use super::quarantine;
 use super::report::span;
 use super::screen::Screen;
 use super::settings::Settings;
@@ -62,6 +63,7 @@ pub(super) struct Facts<'a> {
     heatmap: Heatmap,
     last_run: Option<RunRecord>,
     failed: Vec<FailedUnit>,
+    quarantined: Vec<Quarantined>,
     skipped: Vec<Skip>,
     now: Instant,
     days: i64,
@@ -93,6 +95,7 @@ impl<'a> Facts<'a> {
             heatmap: Heatmap::default(),
             last_run: state.last_runs(&pipeline.name, 1).await?.into_iter().next(),
             failed: state.failed_units(&pipeline.name).await?,
+            quarantined: state.quarantined(&pipeline.name).await?,
             skipped: state.skipped(&pipeline.name).await?,
             now,
             days,
@@ -164,6 +167,7 @@ impl<'a> Facts<'a> {
         for failed in self.failed.iter().take(5) {
             lines.push(format!("  failed       {}: {}", failed.unit, failed.reason));
         }
+        lines.extend(quarantine::lines(&self.quarantined));
         lines.push(self.picture());
         lines.join("\n")
     }
@@ -244,6 +248,7 @@ impl<'a> Facts<'a> {
             })),
             "accounts": accounts,
             "failed": failed,
+            "quarantined": quarantine::documents(&self.quarantined),
             "skipped": skipped,
         })
     }

@@ -92,6 +92,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Account, repeated: RepeatedHour::Folded },
         columns,
         dimensions: Vec::new(),
+        quality: crate::pipeline::Quality::default(),
         window: WindowRules {
             align: Align::Hour,
             size: 1,

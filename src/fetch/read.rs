@@ -42,7 +42,8 @@ impl From<Halt> for NoSlice {
 /// What reading a unit has gathered. Dropped whole when anything fails.
 pub(super) struct Gathered {
     rows: Rows,
-    pages: u32,
+    /// Where each page's rows begin.
+    page_starts: Vec<usize>,
     outside: u64,
     unknown: BTreeSet<String>,
 }
@@ -51,19 +52,19 @@ pub(super) struct Gathered {
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     rows: usize,
-    pages: u32,
+    pages: usize,
     outside: u64,
 }
 
 impl Gathered {
     pub(super) fn mark(&self) -> Mark {
-        Mark { rows: self.rows.len(), pages: self.pages, outside: self.outside }
+        Mark { rows: self.rows.len(), pages: self.page_starts.len(), outside: self.outside }
     }
 
     /// Forgets what was read after `mark`.
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.rows.truncate(mark.rows);
-        self.pages = mark.pages;
+        self.page_starts.truncate(mark.pages);
         self.outside = mark.outside;
     }
 }
@@ -193,7 +194,7 @@ impl Fetch {
             return Err(Refusal::unusable(format!("no hour of {} has ended yet", unit.window)).into());
         };
         let rows = self.decoder.rows();
-        let mut gathered = Gathered { rows, pages: 0, outside: 0, unknown: BTreeSet::new() };
+        let mut gathered = Gathered { rows, page_starts: Vec::new(), outside: 0, unknown: BTreeSet::new() };
         for part in &parts {
             let Some(closed) = ended_by(part.window, ended) else { continue };
             let campaigns = self.campaigns_of(part, stop, sent).await?;
@@ -213,7 +214,8 @@ impl Fetch {
             rows: gathered.rows.finish(fetched_at),
             fetched_at,
             requests: *sent,
-            pages: gathered.pages,
+            pages: u32::try_from(gathered.page_starts.len()).unwrap_or(u32::MAX),
+            page_starts: gathered.page_starts,
             outside: gathered.outside,
             unknown_fields: gathered.unknown,
             gone: Vec::new(),
@@ -274,6 +276,7 @@ impl Fetch {
             let request = make(page).map_err(Halt::from)?;
             let request = self.keyed(reading, request).await?;
             let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+            let begins_at = gathered.rows.len();
             let (context, rows) = (reading.context, &mut gathered.rows);
             let answered =
                 self.ask(&asking, sent, |response| self.decoder.page(&response.body, context, rows).map_err(unread));
@@ -284,6 +287,7 @@ impl Fetch {
                 Err(halt) if !first && self.is_dead_token(&halt) => return Err(Cut::TokenDied(halt)),
                 Err(halt) => return Err(halt.into()),
             };
+            gathered.page_starts.push(begins_at);
             self.take_in(gathered, &facts);
             match pager.next(&facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
@@ -302,7 +306,6 @@ impl Fetch {
     }
 
     fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
-        gathered.pages += 1;
         gathered.outside += facts.outside as u64;
         gathered.unknown.extend(facts.unknown.iter().cloned());
         self.meter.add(Count::Pages, 1);

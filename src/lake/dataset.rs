@@ -12,9 +12,9 @@ use super::record::DatasetRecord;
 use super::staged::{Found, StagedReader};
 use super::store::{self, Store};
 use super::writer::PartitionWriter;
-use super::{Published, StagedFile, StagedSlice, blocking, publish, staged};
+use super::{Proven, Published, StagedFile, StagedSlice, blocking, publish, staged};
 use crate::error::{Error, Result};
-use crate::merge::Shape;
+use crate::merge::{Shape, Sorted, Undeclared};
 use crate::pipeline::PartitionBy;
 use crate::time::Window;
 use crate::unit::{Account, UnitKey};
@@ -57,23 +57,37 @@ impl Dataset {
         self.inner.record.buckets
     }
 
-    /// Makes a unit's rows durable without making them visible. A second stage of the same key replaces the first.
+    /// Sorts a unit's rows and proves that the key tells them apart; see [`Sorted`]. `rows` has the columns of
+    /// [`Dataset::schema`], in any order of rows, `page_starts` says where each response's rows begin.
     ///
-    /// `rows` has the columns of [`Dataset::schema`], in any order of rows, and may hold doubles: the later row stays.
+    /// # Errors
+    /// An internal error where the rows have other columns.
+    pub async fn prove(&self, rows: RecordBatch, page_starts: Vec<usize>) -> Result<Result<Proven, Undeclared>> {
+        let rows = self.fitting(rows)?;
+        let dataset = self.clone();
+        blocking(move || {
+            Ok(match dataset.shape().sort_unique(&rows, &page_starts)? {
+                Sorted::Unique { rows, doubles } => Ok(Proven { rows, doubles }),
+                Sorted::Undeclared(undeclared) => Err(undeclared),
+            })
+        })
+        .await
+    }
+
+    /// Makes a unit's rows durable without making them visible. A second stage of the same key replaces the first.
     ///
     /// # Errors
     /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be written; nothing is
     /// staged then, or what was staged before.
-    pub async fn stage(&self, key: &UnitKey, rows: RecordBatch) -> Result<StagedFile> {
-        let rows = self.fitting(rows)?;
+    pub async fn stage(&self, key: &UnitKey, rows: Proven) -> Result<StagedFile> {
         let (dataset, key) = (self.clone(), key.clone());
         blocking(move || {
             let path = staged::path(dataset.name(), &key);
+            let Proven { rows, doubles } = rows;
             if rows.num_rows() == 0 {
                 dataset.store().remove(&path)?;
-                return Ok(StagedFile { rows: 0, doubles: 0, bytes: 0 });
+                return Ok(StagedFile { rows: 0, doubles, bytes: 0 });
             }
-            let (rows, doubles) = dataset.shape().sort_unique(&rows)?;
             let draft = dataset.store().draft(dataset.name(), "stage", &path)?;
             let bytes = staged::write(draft, &key, &rows, dataset.shape())?;
             Ok(StagedFile { rows: rows.num_rows() as u64, doubles, bytes })
@@ -159,7 +173,8 @@ impl Dataset {
         &self.inner.store
     }
 
-    pub(super) fn shape(&self) -> &Shape {
+    /// The columns of its rows by their part in a merge.
+    pub fn shape(&self) -> &Shape {
         &self.inner.shape
     }
 

@@ -11,6 +11,8 @@ use crate::time::{Instant, Window};
 
 /// The folder beside the datasets that holds what is not visible yet.
 pub(super) const STAGED: &str = "_staged";
+/// The folder beside the datasets that holds rows which broke a quality rule.
+pub(super) const QUARANTINE: &str = "_quarantine";
 /// The file in a dataset's folder that records its layout.
 pub(super) const RECORD: &str = "_hourmark.json";
 

@@ -6,8 +6,9 @@
 //! | `<name>/_hourmark.json` | the dataset's layout, key and columns: a [`DatasetRecord`] |
 //! | `_staged/<name>/<digest>.arrow` | a unit's rows, durable but invisible |
 //! | `_staged/<name>/*.tmp` | what is being written |
+//! | `_quarantine/<name>/<digest>-<fetched>.arrow` | the rows of a unit that broke a quality rule |
 //!
-//! A unit's rows go through [`Dataset::stage`], which makes them durable, and [`Dataset::publish`], which merges staged
+//! A unit's rows go through [`Dataset::prove`], which sorts them, [`Dataset::stage`], which makes them durable, and [`Dataset::publish`], which merges staged
 //! slices into a partition and replaces its file in one atomic step if anything changed. Both may be repeated after a
 //! crash: staging replaces, publishing finds nothing to change. [`Dataset::discard`] and [`Dataset::sweep`] tidy up.
 //!
@@ -17,6 +18,7 @@ mod dataset;
 mod file;
 mod layout;
 mod publish;
+mod quarantine;
 mod record;
 mod staged;
 mod store;
@@ -26,7 +28,9 @@ mod writer;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 pub use dataset::Dataset;
@@ -64,6 +68,20 @@ pub struct DatasetSpec {
     pub buckets: u16,
 }
 
+/// A unit's rows after the key proof: one row per key, sorted by key. Made by [`Dataset::prove`] alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proven {
+    rows: RecordBatch,
+    doubles: u64,
+}
+
+impl Proven {
+    /// The rows, in the dataset's schema.
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+}
+
 /// What staging came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StagedFile {
@@ -90,6 +108,8 @@ pub struct StagedSlice {
     pub fetched_at: Instant,
     /// Rows that are staged; without any no file is looked for.
     pub rows: u64,
+    /// Columns whose values may not be smaller than the lake's, or nothing of the slice is merged.
+    pub not_falling: Arc<[String]>,
 }
 
 /// What publishing one partition came to.
@@ -117,17 +137,28 @@ pub struct Published {
     pub generation: u64,
     /// Whether the file was replaced (or removed, where no row is left).
     pub written: bool,
-    /// Slices of which nothing was merged because they would erase too much.
+    /// Slices of which nothing was merged.
     pub refused: Vec<Refused>,
 }
 
-/// A slice that would erase more rows than its pipeline allows.
+/// A slice of which nothing was merged into a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The unit's key.
     pub key: UnitKey,
     /// Which file, how much, and what is allowed.
     pub message: String,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why a slice is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It would erase more rows than its pipeline allows.
+    ErasesTooMuch,
+    /// Values fell that may not; the first rows, for people.
+    Falls(Vec<String>),
 }
 
 /// All partitions that rows of these accounts with hours in `window` can belong to in a lake of this layout, in order.

@@ -1,9 +1,9 @@
 //! Publishing: staged slices are merged into one partition, hour by hour, and its file is replaced if anything changed.
 //!
 //! Bytes are read by the async side, decoded, merged and written by blocking tasks; one hour is in memory at a time. An
-//! attempt writes optimistically. If the guard refuses a slice, the attempt's temporary is thrown away and the
-//! partition is merged once more without that slice; what a slice would erase does not depend on the other slices, so
-//! two attempts are enough.
+//! attempt writes optimistically. If a slice is refused (by the guard, or because values fell that may not), the attempt's
+//! temporary is thrown away and the partition is merged once more without that slice; what a slice would erase, or let
+//! fall, does not depend on the other slices, so two attempts are enough.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -16,9 +16,9 @@ use super::layout::Partition;
 use super::staged::{StagedHour, StagedReader};
 use super::store::Store;
 use super::writer::{PartitionWriter, Written};
-use super::{Dataset, Published, Refused, StagedSlice, blocking};
+use super::{Dataset, Published, Refusal, Refused, StagedSlice, blocking};
 use crate::error::Result;
-use crate::merge::{Arrival, Claim, Claims, Guard, HourMerge, Tally, guard, merge_hour};
+use crate::merge::{Arrival, Claim, Claims, Fallen, Guard, HourMerge, Tally, find_fallen, guard, merge_hour};
 use crate::pipeline::schema::KEY;
 use crate::time::Instant;
 
@@ -30,10 +30,17 @@ const KEEP_ONE: u64 = 1024 * 1024;
 /// Merges `slices` into `partition`; see [`Dataset::publish`].
 pub(super) async fn publish(dataset: &Dataset, partition: Partition, slices: &[StagedSlice]) -> Result<Published> {
     let file = PartitionFile::open(dataset.store(), &dataset.path(partition), dataset.schema()).await?;
-    let mut job = Job { dataset, partition, file: file.map(Arc::new), readers: open(dataset, slices).await? };
+    let mut job = Job {
+        dataset,
+        partition,
+        file: file.map(Arc::new),
+        readers: open(dataset, slices).await?,
+        not_falling: not_falling(slices),
+    };
     let claims = Claims::new(slices.iter().map(claim).collect());
     let mut attempt = job.attempt(&claims).await?;
-    let refused = job.refused(&claims, &attempt.tallies).await?;
+    let mut refused = job.refused(&claims, &attempt.tallies).await?;
+    job.add_fallen(&claims, &attempt.fallen, &mut refused);
     if !refused.is_empty() {
         let is_refused = |claim: &Claim| refused.iter().any(|refusal| refusal.key == claim.key);
         let left: Vec<Claim> = claims.list().iter().filter(|claim| !is_refused(claim)).cloned().collect();
@@ -42,6 +49,12 @@ pub(super) async fn publish(dataset: &Dataset, partition: Partition, slices: &[S
         attempt = job.attempt(&Claims::new(left)).await?;
     }
     job.commit(attempt, refused).await
+}
+
+/// The columns of each slice that must not fall, by unit key, where it has any.
+fn not_falling(slices: &[StagedSlice]) -> HashMap<String, Arc<[String]>> {
+    let strict = slices.iter().filter(|slice| !slice.not_falling.is_empty());
+    strict.map(|slice| (slice.key.as_str().to_owned(), slice.not_falling.clone())).collect()
 }
 
 fn claim(slice: &StagedSlice) -> Claim {
@@ -71,6 +84,7 @@ struct Job<'a> {
     partition: Partition,
     file: Option<Arc<PartitionFile>>,
     readers: HashMap<String, Arc<StagedReader>>,
+    not_falling: HashMap<String, Arc<[String]>>,
 }
 
 /// What one pass over the partition's hours came to. Dropping it throws the temporary away.
@@ -78,6 +92,8 @@ struct Attempt {
     output: Output,
     published: Published,
     tallies: Vec<Tally>,
+    /// One per claim.
+    fallen: Vec<Fallen>,
 }
 
 /// The file to come. It is not begun before the first change, so that nothing is written where nothing changed.
@@ -95,10 +111,11 @@ impl Job<'_> {
             output: Output::default(),
             published: Published::unchanged(self.partition, self.file.as_deref()),
             tallies: vec![Tally::default(); claims.list().len()],
+            fallen: vec![Fallen::default(); claims.list().len()],
         };
         for hour in self.hours() {
             let old = self.old_groups(hour);
-            let mut merged = self.merge(hour, old.as_ref(), &claims, &mut attempt.tallies).await?;
+            let mut merged = self.merge(hour, old.as_ref(), &claims, &mut attempt).await?;
             match (merged.rows.take(), old) {
                 (Some(rows), _) => {
                     self.replace(&mut attempt.output, rows).await?;
@@ -132,7 +149,7 @@ impl Job<'_> {
         hour: Instant,
         old: Option<&OldGroups>,
         claims: &Arc<Claims>,
-        tallies: &mut Vec<Tally>,
+        attempt: &mut Attempt,
     ) -> Result<HourMerge> {
         let mut staged: Vec<(usize, StagedHour)> = Vec::new();
         for (index, claim) in claims.list().iter().enumerate() {
@@ -147,8 +164,9 @@ impl Job<'_> {
             None => None,
         };
         let (dataset, claims, bucket) = (self.dataset.clone(), claims.clone(), self.partition.bucket);
-        let mut counted = std::mem::take(tallies);
-        let (merged, counted) = blocking(move || {
+        let strict = self.strict(&claims);
+        let (mut tallies, mut fallen) = (std::mem::take(&mut attempt.tallies), std::mem::take(&mut attempt.fallen));
+        let (merged, tallies, fallen) = blocking(move || {
             let shape = dataset.shape();
             let old = old.map(|old| old.decode(&dataset)).transpose()?;
             let mut arrivals = Vec::with_capacity(staged.len());
@@ -158,12 +176,23 @@ impl Job<'_> {
                     arrivals.push(Arrival { claim, rows });
                 }
             }
-            let merged = merge_hour(shape, hour, old.as_ref(), &arrivals, &claims, &mut counted)?;
-            Ok((merged, counted))
+            for arrival in &arrivals {
+                if let (Some(old), Some(columns)) = (&old, &strict[arrival.claim]) {
+                    let claim = &claims.list()[arrival.claim];
+                    find_fallen(shape, old, arrival, claim, columns, &mut fallen[arrival.claim])?;
+                }
+            }
+            let merged = merge_hour(shape, hour, old.as_ref(), &arrivals, &claims, &mut tallies)?;
+            Ok((merged, tallies, fallen))
         })
         .await?;
-        *tallies = counted;
+        (attempt.tallies, attempt.fallen) = (tallies, fallen);
         Ok(merged)
+    }
+
+    /// The columns that must not fall, one entry per claim.
+    fn strict(&self, claims: &Claims) -> Vec<Option<Arc<[String]>>> {
+        claims.list().iter().map(|claim| self.not_falling.get(claim.key.as_str()).cloned()).collect()
     }
 
     /// An hour that stays as it is.
@@ -215,10 +244,22 @@ impl Job<'_> {
             }
             if let Guard::Refuse(reason) = verdict {
                 let file = self.dataset.store().shown(&self.dataset.path(self.partition));
-                refused.push(Refused { key: claim.key.clone(), message: format!("`{file}`: {reason}") });
+                let message = format!("`{file}`: {reason}");
+                refused.push(Refused { key: claim.key.clone(), message, why: Refusal::ErasesTooMuch });
             }
         }
         Ok(refused)
+    }
+
+    /// Adds the slices in which values fell that may not.
+    fn add_fallen(&self, claims: &Claims, fallen: &[Fallen], refused: &mut Vec<Refused>) {
+        for (claim, fallen) in claims.list().iter().zip(fallen) {
+            if fallen.rows > 0 && refused.iter().all(|refusal| refusal.key != claim.key) {
+                let date = self.partition.date;
+                let message = format!("{} rows of {date} have values below the lake's that may not fall", fallen.rows);
+                refused.push(Refused { key: claim.key.clone(), message, why: Refusal::Falls(fallen.told.clone()) });
+            }
+        }
     }
 
     /// Rows in the whole file of the accounts of a claim.

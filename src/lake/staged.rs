@@ -29,7 +29,7 @@ const BATCH_ROWS: usize = 128 * 1024;
 /// The footer is looked for in this many bytes at the end first.
 const TAIL: u64 = 16 * 1024;
 /// The extension of staged files.
-const EXTENSION: &str = "arrow";
+pub(super) const EXTENSION: &str = "arrow";
 const KEY: &str = "hourmark.unit";
 const HOURS: &str = "hourmark.hours";
 

@@ -106,6 +106,12 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Opens a file for reading from its beginning. Blocking.
+    pub(super) fn reader(&self, path: &str) -> Result<File> {
+        let full = self.root.join(path);
+        File::open(&full).map_err(|error| failed(&format!("cannot read `{}`", full.display()), error))
+    }
+
     /// The names of the files in a folder, sorted; none where there is no such folder.
     pub(super) async fn files(&self, folder: &str) -> Result<Vec<String>> {
         let listed: Vec<_> = match self.objects.list(Some(&object_path(folder)?)).try_collect().await {

@@ -5,5 +5,6 @@ mod dropping;
 mod failing;
 mod fixture;
 mod ordering;
+mod quarantine;
 mod splicing;
 mod types;

@@ -15,7 +15,9 @@
 //! The last line is a second line of defence only: a file does not know when its values were last confirmed (a re-fetch
 //! that finds nothing new changes no file), so the state must not publish a slice older than an hour's last record.
 
+mod falling;
 mod guard;
+mod proof;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -26,8 +28,10 @@ use arrow::array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::interleave_record_batch;
 use arrow::row::Rows;
 
+pub use falling::{Fallen, find_fallen};
 pub use guard::{Guard, Tally, guard};
-pub use shape::{Shape, conform};
+pub use proof::{Sorted, Undeclared};
+pub use shape::{Shape, conform, value_text};
 
 use crate::error::Result;
 use crate::pipeline::Missing;

@@ -10,11 +10,13 @@ use arrow::compute::{CastOptions, SortOptions, cast_with_options, take_record_ba
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
-use chrono::DateTime;
+use arrow::util::display::array_value_to_string;
+use chrono::{DateTime, SecondsFormat};
 
+use super::proof::{Sorted, Undeclared};
 use crate::error::{Error, Result};
 use crate::pipeline::schema::{HOUR, KEY, SEEN_AT, instant_type};
-use crate::time::Instant;
+use crate::time::{Instant, short};
 
 /// A dataset's columns by their part in a merge.
 #[derive(Debug, Clone)]
@@ -75,21 +77,61 @@ impl Shape {
         self.account
     }
 
-    /// `rows` sorted by key with one row per key, and how many doubles were left out. Of doubles the later row stays.
-    pub fn sort_unique(&self, rows: &RecordBatch) -> Result<(RecordBatch, u64)> {
+    /// `rows` sorted by key with one row per key, or two rows that prove that the key lacks a dimension; see [`Sorted`].
+    ///
+    /// `page_starts` says where each response's rows begin in `rows`, ascending; rows before the first of them are one
+    /// response too. It costs nothing where no key comes twice.
+    pub fn sort_unique(&self, rows: &RecordBatch, page_starts: &[usize]) -> Result<Sorted> {
         let converter = self.converter(&self.key)?;
         let keys = convert(&converter, rows, &self.key)?;
         let mut order: Vec<usize> = (0..rows.num_rows()).collect();
         order.sort_by(|one, other| keys.row(*one).cmp(&keys.row(*other)));
         let mut kept = Vec::with_capacity(order.len());
-        for doubles in order.chunk_by(|one, other| keys.row(*one) == keys.row(*other)) {
-            kept.extend(doubles.last().map(|row| *row as u64));
+        let mut equal: Option<RowsEqual> = None;
+        for same in order.chunk_by(|one, other| keys.row(*one) == keys.row(*other)) {
+            // The sort is stable: the rows of one key are in the order in which they came, page by page.
+            for pair in same.windows(2).filter(|pair| page_of(page_starts, pair[0]) == page_of(page_starts, pair[1])) {
+                if equal.is_none() {
+                    equal = Some(self.rows_equal(rows, rows)?);
+                }
+                if equal.as_ref().is_some_and(|equal| !equal.test(pair[0], pair[1])) {
+                    return Ok(Sorted::Undeclared(self.undeclared(rows, pair[0], pair[1])?));
+                }
+            }
+            kept.extend(same.last().map(|row| *row as u64));
         }
-        let dropped = (rows.num_rows() - kept.len()) as u64;
-        if dropped == 0 && order.is_sorted() {
-            return Ok((rows.clone(), 0));
+        let doubles = (rows.num_rows() - kept.len()) as u64;
+        if doubles == 0 && order.is_sorted() {
+            return Ok(Sorted::Unique { rows: rows.clone(), doubles: 0 });
         }
-        Ok((take_record_batch(rows, &UInt64Array::from(kept)).map_err(fault)?, dropped))
+        let rows = take_record_batch(rows, &UInt64Array::from(kept)).map_err(fault)?;
+        Ok(Sorted::Unique { rows, doubles })
+    }
+
+    fn undeclared(&self, rows: &RecordBatch, one: usize, other: usize) -> Result<Undeclared> {
+        let mut differing = Vec::new();
+        for column in &self.compared {
+            let values = rows.column(*column);
+            let compare = make_comparator(values, values, SortOptions::default()).map_err(fault)?;
+            if compare(one, other).is_ne() {
+                let name = self.schema.field(*column).name().clone();
+                differing.push((name, value_text(values, one)?, value_text(values, other)?));
+            }
+        }
+        Ok(Undeclared { key: self.key_text(rows, one)?, differing })
+    }
+
+    /// The key of a row for people: `account 100001, campaign 23, hour 2026-11-20T09:00Z`.
+    pub fn key_text(&self, rows: &RecordBatch, row: usize) -> Result<String> {
+        let mut said = Vec::with_capacity(self.key.len());
+        for column in &self.key[1..] {
+            let name = self.schema.field(*column).name();
+            let name = name.strip_suffix("_id").filter(|_| KEY.contains(&name.as_str())).unwrap_or(name);
+            said.push(format!("{name} {}", value_text(rows.column(*column), row)?));
+        }
+        let hour = DateTime::from_timestamp_micros(instants(rows.column(self.hour))?.value(row)).unwrap_or_default();
+        said.push(format!("hour {}", short(hour)));
+        Ok(said.join(", "))
     }
 
     /// The hours of sorted rows and where each one's rows are.
@@ -140,6 +182,11 @@ impl Shape {
     }
 }
 
+/// The page that `row` came with, numbered from 0.
+fn page_of(page_starts: &[usize], row: usize) -> usize {
+    page_starts.partition_point(|start| *start <= row)
+}
+
 /// Compares rows of two batches by all columns but the key and `seen_at`.
 pub(super) struct RowsEqual {
     comparators: Vec<DynComparator>,
@@ -172,6 +219,22 @@ pub fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         columns.push(column);
     }
     RecordBatch::try_new(schema.clone(), columns).map_err(fault)
+}
+
+/// A value for people; `nothing` for null.
+///
+/// # Errors
+/// An internal error where the column's type is none of a dataset's.
+pub fn value_text(values: &ArrayRef, row: usize) -> Result<String> {
+    if values.is_null(row) {
+        return Ok("nothing".to_owned());
+    }
+    // The library's own text of an instant depends on which of its features are compiled in.
+    if let Some(instants) = values.as_primitive_opt::<TimestampMicrosecondType>() {
+        let moment = DateTime::from_timestamp_micros(instants.value(row)).unwrap_or_default();
+        return Ok(moment.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+    }
+    array_value_to_string(values, row).map_err(fault)
 }
 
 /// Arrow refused what the shape had checked before.

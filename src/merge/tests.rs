@@ -153,13 +153,75 @@ fn the_guard_asks_for_a_total_only_where_it_matters() {
     assert_eq!(guard(&all, &tally(0, 9, 9), None), Guard::Pass);
 }
 
+fn sorted(rows: &RecordBatch, page_starts: &[usize]) -> (RecordBatch, u64) {
+    match shape().sort_unique(rows, page_starts).expect("sorted") {
+        Sorted::Unique { rows, doubles } => (rows, doubles),
+        Sorted::Undeclared(undeclared) => panic!("{undeclared}"),
+    }
+}
+
+fn undeclared(rows: &RecordBatch, page_starts: &[usize]) -> Undeclared {
+    match shape().sort_unique(rows, page_starts).expect("sorted") {
+        Sorted::Unique { rows, .. } => panic!("{rows:?}"),
+        Sorted::Undeclared(undeclared) => undeclared,
+    }
+}
+
 #[test]
-fn sorting_keeps_the_later_double() {
-    let (sorted, doubles) =
-        shape().sort_unique(&rows(&[("b", "1", 1, 0), ("a", "1", 2, 0), ("b", "1", 3, 0)])).expect("sorted");
+fn sorting_keeps_the_later_of_two_rows_of_two_pages() {
+    let (sorted, doubles) = sorted(&rows(&[("b", "1", 1, 0), ("a", "1", 2, 0), ("b", "1", 3, 0)]), &[0, 2]);
     assert_eq!((Some(plain(&sorted)), doubles), (owned(&[("a", "1", 2, 0), ("b", "1", 3, 0)]), 1));
     let hours = shape().hours(&sorted).expect("hours");
     assert_eq!(hours, [(hour(), 0..2)]);
+}
+
+#[test]
+fn two_different_rows_of_one_page_are_shown() {
+    let found = rows(&[("b", "1", 1, 0), ("a", "1", 2, 0), ("b", "1", 3, 0)]);
+    for page_starts in [&[0][..], &[], &[0, 3], &[0, 0, 3, 3]] {
+        let undeclared = undeclared(&found, page_starts);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(undeclared, @"two rows of one response have the key account b, campaign 1, hour 2026-11-20T05:00Z and differ: clicks 1 and 3");
+        }
+    }
+    let fields = ["device", "placement"].map(str::to_owned).into();
+    insta::assert_snapshot!(undeclared(&found, &[0]).reason(&fields), @"two rows of one response have the key account b, campaign 1, hour 2026-11-20T05:00Z and differ: clicks 1 and 3: something that is not in the key sets them apart; declare it as a column and name it in `key` (fields that no column names: device, placement)");
+    // Two pages that each end well, and a third with two versions of what both had.
+    let more = rows(&[("b", "1", 1, 0), ("b", "1", 3, 0), ("b", "1", 3, 0), ("b", "1", 4, 0)]);
+    assert_eq!(undeclared(&more, &[0, 1, 2]).differing, [("clicks".to_owned(), "3".to_owned(), "4".to_owned())]);
+}
+
+#[test]
+fn equal_rows_of_one_page_are_doubles() {
+    // `seen_at` says when a row came, not what it is.
+    let (sorted, doubles) = sorted(&rows(&[("b", "1", 1, 0), ("b", "1", 1, 5), ("b", "1", 1, 0)]), &[0]);
+    assert_eq!((plain(&sorted).len(), doubles), (1, 2));
+}
+
+/// What of a slice fetched in minute 100 fell against the lake's `old` rows.
+fn fallen(old: &[Plain], new: &[Plain]) -> Fallen {
+    let claim = claim(100, &["a", "b"], Missing::Keep);
+    let arrival = Arrival { claim: 0, rows: rows(new) };
+    let mut fallen = Fallen::default();
+    let columns = ["clicks".to_owned()];
+    find_fallen(&shape(), &rows(old), &arrival, &claim, &columns, &mut fallen).expect("compared");
+    fallen
+}
+
+#[test]
+fn only_what_is_smaller_than_before_has_fallen() {
+    let old = [("a", "1", 10, 0), ("a", "2", 10, 0), ("b", "1", 10, 0)];
+    let nothing = Fallen::default();
+    assert_eq!(fallen(&old, &old), nothing);
+    assert_eq!(fallen(&old, &[("a", "1", 11, 0), ("b", "2", 0, 0)]), nothing, "a new key has nothing to fall from");
+    assert_eq!(fallen(&old, &[]), nothing, "what is not brought again is the guard's matter");
+    let two = fallen(&old, &[("a", "0", 1, 0), ("a", "1", 9, 0), ("a", "2", 10, 0), ("b", "1", -1, 0)]);
+    assert_eq!(two.rows, 2);
+    insta::assert_snapshot!(two.told.join("\n"), @r"
+    account a, campaign 1, hour 2026-11-20T05:00Z: clicks fell from 10 to 9
+    account b, campaign 1, hour 2026-11-20T05:00Z: clicks fell from 10 to -1
+    ");
+    assert_eq!(fallen(&[("a", "1", 10, 101)], &[("a", "1", 9, 0)]), nothing, "the lake has seen it later");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::tree::Node;
 use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, raw};
 
 mod columns;
+mod quality;
 mod quotas;
 mod report;
 mod request;
@@ -30,8 +31,15 @@ const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 const RESTATEMENTS: &str = "__restatements";
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 5] =
-    [("key", "columns"), ("request", "accounts"), ("request", "campaigns"), ("request", "window"), ("usage", "quotas")];
+const DEPENDS: [(&str, &str); 7] = [
+    ("key", "columns"),
+    ("quality", "columns"),
+    ("quality", "key"),
+    ("request", "accounts"),
+    ("request", "campaigns"),
+    ("request", "window"),
+    ("usage", "quotas"),
+];
 
 /// The pipeline `name` as `file` describes it, drawing from the quotas in `shared`. `tree` is the tree that `file` was read from. `None` where `problems` has
 /// something to say. Parts of the file that `problems` names already hold values that nobody wrote: nothing more is
@@ -67,6 +75,7 @@ pub(super) fn check(
     let identity = checker.identity(&file);
     let columns = checker.columns(&file.columns);
     let dimensions = checker.dimensions(&file);
+    let quality = checker.quality(&file, columns.as_deref());
     let report = checker.report_rules(&file);
     let quotas = checker.quotas(&file.quotas, shared);
     let usage = checker.usage(&file.usage, &file.quotas, shared);
@@ -91,6 +100,7 @@ pub(super) fn check(
         hour: hour?,
         columns: columns?,
         dimensions: dimensions?,
+        quality: quality?,
         window: window?,
         report: report?,
         quotas: quotas?,

@@ -20,6 +20,7 @@ mod load;
 mod mend;
 mod overrides;
 mod problem;
+mod quality;
 mod quotas;
 mod raw;
 mod report;
@@ -39,6 +40,7 @@ pub use json_schema::json_schema;
 pub use listing::{Accounts, CampaignList, JsonPath, Listing, Parameters, Step};
 pub use load::{load, load_folder, parse};
 pub use overrides::Override;
+pub use quality::{Limit, LimitValue, Quality, RowRules};
 pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitUnit, Weights};
 pub use report::{KeyPlace, Poll, Report};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
@@ -81,6 +83,8 @@ pub struct Pipeline {
     pub columns: Vec<Column>,
     /// The names of those declared columns that belong to a row's key besides account, campaign and hour.
     pub dimensions: Vec<String>,
+    /// Rules that a unit's rows must keep.
+    pub quality: Quality,
     /// What a request may ask for at once, and which hours are asked for again.
     pub window: WindowRules,
     /// Metrics by way of a report that the metrics request makes.

@@ -8,12 +8,14 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod quality;
 mod quotas;
 mod report;
 mod responses;
 mod scalar;
 mod source;
 
+pub(crate) use quality::{ColumnRules, Limit, Quality};
 pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, WaitUnit, Weights};
 pub(crate) use report::{Poll, Report};
 pub(crate) use responses::{Action, Fault, Response, Wait};
@@ -72,6 +74,9 @@ pub(crate) struct PipelineFile {
     /// The columns by name, in the lake's order. `account_id`, `campaign_id` and `campaign_name` say where a row's
     /// account and campaign are and take nothing but `from`; every other column has a `type`.
     pub columns: IndexMap<String, Column>,
+    /// Rules that a unit's rows must keep, or the unit is put into quarantine instead of the lake.
+    #[serde(default)]
+    pub quality: Quality,
     /// What one request may ask for, and which hours are asked for again.
     #[serde(default)]
     pub window: Window,

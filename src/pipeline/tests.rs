@@ -5,6 +5,7 @@ use crate::error::ErrorKind;
 
 mod answers;
 mod meaning;
+mod quality;
 mod quotas;
 mod random;
 mod schema_file;

@@ -187,7 +187,9 @@ fn kinds(schema: &Map<String, Json>) -> String {
     ];
     let mut names = Vec::new();
     for (kind, name) in NAMES {
-        if allows(schema, kind) {
+        // Every integer is a number.
+        let said_by_number = kind == "integer" && allows(schema, "number");
+        if allows(schema, kind) && !said_by_number {
             names.push(name);
         }
     }

@@ -97,6 +97,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
             required: true,
         }],
         dimensions: vec![],
+        quality: crate::pipeline::Quality::default(),
         window: WindowRules {
             align: Align::Hour,
             size: 1,

@@ -4,8 +4,9 @@
 //! written once instead of once per unit. A unit is through when all of its partitions are published.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use crate::lake::{Partition, Published, StagedSlice};
+use crate::lake::{Partition, Published, Refused, StagedSlice};
 use crate::pipeline::Missing;
 use crate::state::{PublishedUnit, StagedUnit};
 use crate::time::Instant;
@@ -30,7 +31,16 @@ struct Open {
     staged: StagedUnit,
     left: usize,
     changed: Vec<(String, Instant)>,
-    refused: Option<String>,
+    refused: Option<Refused>,
+}
+
+/// How a unit's rows go into the lake.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    /// What becomes of rows that it does not bring.
+    pub(super) missing: Missing,
+    /// Columns whose values may not be smaller than the lake's.
+    pub(super) not_falling: Arc<[String]>,
 }
 
 /// A unit whose partitions are all published.
@@ -38,8 +48,8 @@ struct Open {
 pub(super) enum Through {
     /// To be recorded.
     Published(PublishedUnit),
-    /// Its removals were refused by the guard; to be recorded as failed.
-    Refused(StagedUnit, String),
+    /// It was refused by a partition; to be recorded as failed, or quarantined.
+    Refused(StagedUnit, Refused),
 }
 
 impl Publisher {
@@ -60,17 +70,11 @@ impl Publisher {
     }
 
     /// An expected unit is staged. `touched` are the partitions of its closed window, a part of what was expected.
-    pub(super) fn staged(
-        &mut self,
-        staged: StagedUnit,
-        expected: &[Partition],
-        touched: &[Partition],
-        missing: Missing,
-    ) {
+    pub(super) fn staged(&mut self, staged: StagedUnit, expected: &[Partition], touched: &[Partition], terms: &Terms) {
         self.gave_up(expected);
         for partition in touched {
             let waiting = self.partitions.entry(*partition).or_default();
-            waiting.slices.push(slice(&staged, missing));
+            waiting.slices.push(slice(&staged, terms));
         }
         let key = staged.unit.key.clone();
         self.units.insert(key, Open { staged, left: touched.len(), changed: Vec::new(), refused: None });
@@ -115,7 +119,7 @@ impl Publisher {
                 |change: &&(String, Instant)| slice.accounts.contains(&change.0) && slice.window.contains(change.1);
             open.changed.extend(published.account_hours_changed.iter().filter(own).cloned());
             if let Some(refused) = published.refused.iter().find(|refused| refused.key == slice.key) {
-                open.refused = Some(refused.message.clone());
+                open.refused = Some(refused.clone());
             }
             if open.left == 0
                 && let Some(open) = self.units.remove(&slice.key)
@@ -134,20 +138,21 @@ impl Publisher {
     }
 }
 
-fn slice(staged: &StagedUnit, missing: Missing) -> StagedSlice {
+fn slice(staged: &StagedUnit, terms: &Terms) -> StagedSlice {
     StagedSlice {
         key: staged.unit.key.clone(),
         accounts: staged.unit.accounts.iter().map(|account| account.id.clone()).collect(),
         window: staged.window,
-        missing,
+        missing: terms.missing,
         fetched_at: staged.fetched_at,
         rows: staged.rows,
+        not_falling: terms.not_falling.clone(),
     }
 }
 
 fn end(open: Open) -> Through {
     match open.refused {
-        Some(message) => Through::Refused(open.staged, message),
+        Some(refused) => Through::Refused(open.staged, refused),
         None => Through::Published(PublishedUnit {
             key: open.staged.unit.key,
             accounts: open.staged.unit.accounts,

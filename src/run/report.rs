@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Outcome};
 use crate::lake::Published;
 use crate::plan::{Ask, Plan};
 use crate::quota::Use;
-use crate::state::RunSummary;
+use crate::state::{Quarantined, RunSummary};
 use crate::telemetry::Reading;
 use crate::time::Instant;
 
@@ -42,6 +42,8 @@ pub struct RunReport {
     pub pipeline: String,
     /// What was asked for.
     pub ask: Ask,
+    /// What it did with quarantined units instead, in a word.
+    pub errand: Option<&'static str>,
     /// Accounts looked at.
     pub accounts: usize,
     /// Units planned.
@@ -60,6 +62,12 @@ pub struct RunReport {
     pub failed: u64,
     /// The first of them.
     pub failures: Vec<UnitEnd>,
+    /// Units that broke a quality rule.
+    pub quarantined: u64,
+    /// The first of them.
+    pub quarantines: Vec<UnitEnd>,
+    /// Rows that broke a quality rule and were few enough to be kept all the same.
+    pub rejected: u64,
     /// Partitions whose file was replaced.
     pub partitions: u64,
     /// Rows that are new in the lake.
@@ -109,6 +117,7 @@ impl RunReport {
         RunReport {
             pipeline: pipeline.to_owned(),
             ask,
+            errand: None,
             accounts: 0,
             planned: 0,
             published: 0,
@@ -118,6 +127,9 @@ impl RunReport {
             postponed: 0,
             failed: 0,
             failures: Vec::new(),
+            quarantined: 0,
+            quarantines: Vec::new(),
+            rejected: 0,
             partitions: 0,
             added: 0,
             changed: 0,
@@ -146,7 +158,7 @@ impl RunReport {
     pub fn outcome(&self) -> Outcome {
         if self.fatal.is_some() && self.published == 0 {
             Outcome::Failed(ErrorKind::Platform)
-        } else if self.failed > 0 || self.fatal.is_some() {
+        } else if self.failed > 0 || self.quarantined > 0 || self.fatal.is_some() {
             Outcome::PartlyFailed
         } else if self.stopped {
             Outcome::Stopped
@@ -174,10 +186,11 @@ impl RunReport {
         self.waits || self.fatal.is_some() || self.stopped
     }
 
-    /// Planned units that neither failed nor are published. Those that an earlier run staged were not planned.
+    /// Planned units that are neither published nor failed nor quarantined. Those that an earlier run staged were not
+    /// planned.
     pub(super) fn units_left(&self) -> u64 {
-        let ended = self.published.saturating_sub(self.leftovers) + self.failed + self.left_out + self.postponed;
-        self.planned.saturating_sub(ended)
+        let ended = self.failed + self.quarantined + self.left_out + self.postponed;
+        self.planned.saturating_sub(self.published.saturating_sub(self.leftovers) + ended)
     }
 
     pub(super) fn add_plan(&mut self, plan: &Plan) {
@@ -198,6 +211,15 @@ impl RunReport {
         self.failed += 1;
         if self.failures.len() < FAILURES_SHOWN {
             self.failures.push(UnitEnd { unit, reason, attempts });
+        }
+    }
+
+    pub(super) fn add_quarantined(&mut self, entry: &Quarantined) {
+        self.quarantined += 1;
+        if self.quarantines.len() < FAILURES_SHOWN {
+            let unit = format!("{} (unit {})", entry.unit, entry.unit.key.digest());
+            let reason = entry.reason.clone();
+            self.quarantines.push(UnitEnd { unit, reason, attempts: entry.requests });
         }
     }
 
@@ -240,6 +262,7 @@ impl RunReport {
             (Some(error), _, _) => error.report(),
             (None, Some(fatal), _) => fatal.clone(),
             (None, None, Some((_, reason))) => reason.clone(),
+            (None, None, None) if self.quarantined > 0 => format!("{} units are quarantined", self.quarantined),
             (None, None, None) => String::new(),
         };
         RunSummary {

@@ -11,6 +11,8 @@ use crate::state::PublishedUnit;
 use crate::time::Window;
 use crate::unit::Lane;
 
+mod quarantine;
+
 struct Scene {
     server: Server,
     pipeline: Pipeline,
@@ -37,14 +39,18 @@ impl Scene {
         Refresh::new(Arc::new(self.pipeline.clone()), &Learned::default())
     }
 
-    async fn run(&self) -> RunReport {
-        let environment = Environment {
+    async fn environment(&self) -> Environment {
+        Environment {
             lake: Lake::open(&self.folder.path().join("lake")).await.expect("a lake"),
             state: self.state().await,
             clock: Clock::Fixed(self.now),
             workers: 2,
             holder: "a test".into(),
-        };
+        }
+    }
+
+    async fn run(&self) -> RunReport {
+        let environment = self.environment().await;
         let order = Order { ask: Ask::Due, accounts: Vec::new() };
         let (pipeline, stop) = (Arc::new(self.pipeline.clone()), CancellationToken::new());
         run(&environment, pipeline, &order, Arc::default(), Arc::default(), stop).await.expect("a run")

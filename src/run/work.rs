@@ -18,8 +18,9 @@ use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::account_hours;
+use crate::quality::{Verdict, judge};
 use crate::refresh::grid_zone;
-use crate::state::{EmptyHours, FailedUnit, Lease, StagedUnit, State};
+use crate::state::{EmptyHours, FailedUnit, Lease, Quarantined, StagedUnit, State};
 use crate::time::{Clock, Instant, hours_in, slot};
 use crate::unit::{Lane, Unit};
 
@@ -37,6 +38,16 @@ enum Ended {
         /// As it was planned: with the accounts that turned out to be gone.
         planned: Unit,
         staged: StagedUnit,
+        gone: Vec<Gone>,
+        outside: u64,
+        unknown_fields: BTreeSet<String>,
+        /// Rows that broke a quality rule and were few enough.
+        rejected: u64,
+    },
+    /// Its rows broke a quality rule and are kept apart.
+    Quarantined {
+        planned: Unit,
+        entry: Box<Quarantined>,
         gone: Vec<Gone>,
         outside: u64,
         unknown_fields: BTreeSet<String>,
@@ -73,45 +84,6 @@ pub(super) enum Worked {
 }
 
 impl Run<'_> {
-    /// Publishes what an earlier run staged and did not publish, before anything is planned: those hours are paid for.
-    pub(super) async fn publish_leftovers(&self, report: &mut RunReport) -> Result<()> {
-        let leftovers = self.intact_leftovers().await?;
-        let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
-        self.dataset.sweep(&keys).await?;
-        if leftovers.is_empty() {
-            return Ok(());
-        }
-        report.leftovers = leftovers.len() as u64;
-        report.spared = leftovers.iter().map(|staged| u64::from(staged.requests)).sum();
-        let mut publisher = Publisher::default();
-        for staged in leftovers {
-            let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
-            publisher.staged(staged, &[], &touched, self.pipeline.missing);
-        }
-        let through = publisher.empty();
-        self.record(through, report).await?;
-        let rest = publisher.rest();
-        self.publish(&mut publisher, rest, report).await
-    }
-
-    /// The units that an earlier run left staged. One whose file somebody removed or a disk spoilt is forgotten: its
-    /// hours are still unread in the ledger, so they are fetched again.
-    async fn intact_leftovers(&self) -> Result<Vec<StagedUnit>> {
-        let mut intact = Vec::new();
-        for staged in self.environment.state.staged_units(&self.pipeline.name).await? {
-            if staged.rows == 0 || self.dataset.is_staged(&staged.unit.key).await? {
-                intact.push(staged);
-                continue;
-            }
-            let reason = "its staged file is gone or broken: it must be fetched again".to_owned();
-            tracing::warn!(unit = %staged.unit.key, "{reason}");
-            let failed =
-                FailedUnit { unit: staged.unit, reason, attempts: staged.requests, at: self.environment.clock.now() };
-            self.environment.state.record_failed(&self.lease, &failed).await?;
-        }
-        Ok(intact)
-    }
-
     /// Fetches, stages and publishes `units`; takes none any more after `until`.
     pub(super) async fn work(
         &self,
@@ -163,8 +135,8 @@ impl Run<'_> {
         let mut workers = JoinSet::new();
         for _ in 0..self.environment.workers.clamp(1, dispatch.len().max(1)) {
             let worker = Worker {
-                pipeline: self.pipeline.clone(),
                 dispatch: dispatch.clone(),
+                pipeline: self.pipeline.clone(),
                 clock: self.environment.clock,
                 fetch: self.fetch.clone(),
                 dataset: self.dataset.clone(),
@@ -187,13 +159,21 @@ impl Run<'_> {
     ) -> Result<()> {
         self.progress.ended.fetch_add(1, Ordering::Relaxed);
         match ended {
-            Ended::Staged { planned, staged, gone, outside, unknown_fields } => {
+            Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected } => {
                 self.leave_out(gone, report).await?;
                 report.outside += outside;
+                report.rejected += rejected;
                 report.add_unknown_fields(&unknown_fields);
                 let expected = self.dataset.partitions(&planned.accounts, planned.window);
                 let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
-                publisher.staged(staged, &expected, &touched, self.pipeline.missing);
+                publisher.staged(staged, &expected, &touched, &self.terms());
+            }
+            Ended::Quarantined { planned, entry, gone, outside, unknown_fields } => {
+                self.leave_out(gone, report).await?;
+                report.outside += outside;
+                report.add_unknown_fields(&unknown_fields);
+                self.give_up(publisher, &planned);
+                self.count_quarantined(&entry, report);
             }
             Ended::Failed { unit, reason, attempts, fatal } => {
                 tracing::warn!(unit = %unit.key, attempts, "unit failed: {reason}");
@@ -250,7 +230,7 @@ impl Run<'_> {
         publisher.gave_up(&self.dataset.partitions(&unit.accounts, unit.window));
     }
 
-    async fn fail(&self, unit: Unit, reason: String, attempts: u32, report: &mut RunReport) -> Result<()> {
+    pub(super) async fn fail(&self, unit: Unit, reason: String, attempts: u32, report: &mut RunReport) -> Result<()> {
         self.progress.failed.fetch_add(1, Ordering::Relaxed);
         report.add_failure(unit.to_string(), reason.clone(), attempts);
         let at = self.environment.clock.now();
@@ -269,7 +249,7 @@ impl Run<'_> {
         }
     }
 
-    async fn publish(
+    pub(super) async fn publish(
         &self,
         publisher: &mut Publisher,
         ready: Vec<(Partition, Vec<StagedSlice>)>,
@@ -287,7 +267,7 @@ impl Run<'_> {
 
     /// One transaction: ledger, watermarks, units. The staged files go after it; a crash in between leaves files that
     /// the next run's sweep removes.
-    async fn record(&self, through: Vec<Through>, report: &mut RunReport) -> Result<()> {
+    pub(super) async fn record(&self, through: Vec<Through>, report: &mut RunReport) -> Result<()> {
         let mut published = Vec::new();
         let mut keys = Vec::new();
         for unit in through {
@@ -296,9 +276,9 @@ impl Run<'_> {
                     keys.push(unit.key.clone());
                     published.push(unit);
                 }
-                Through::Refused(staged, message) => {
+                Through::Refused(staged, refused) => {
                     keys.push(staged.unit.key.clone());
-                    self.fail(staged.unit, message, staged.requests, report).await?;
+                    self.refuse(staged, refused, report).await?;
                 }
             }
         }
@@ -331,14 +311,14 @@ fn empty_hours(pipeline: &Pipeline, slice: &Slice) -> Result<EmptyHours> {
 }
 
 /// One of the run's workers.
-struct Worker {
-    pipeline: Arc<Pipeline>,
+pub(super) struct Worker {
     dispatch: Arc<Dispatch>,
-    clock: Clock,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) clock: Clock,
     fetch: Arc<Fetch>,
-    dataset: Dataset,
-    state: State,
-    lease: Arc<Lease>,
+    pub(super) dataset: Dataset,
+    pub(super) state: State,
+    pub(super) lease: Arc<Lease>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
 }
@@ -370,26 +350,41 @@ impl Worker {
         }
     }
 
-    /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again.
+    /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again. Rows
+    /// that one key does not tell apart fail the unit, rows that break a rule are quarantined.
     async fn stage(&self, planned: Unit, slice: Slice) -> Result<Ended> {
         let empty = empty_hours(&self.pipeline, &slice)?;
-        let file = self.dataset.stage(&slice.unit.key, slice.rows).await?;
+        let proven = match self.dataset.prove(slice.rows, slice.page_starts).await? {
+            Ok(proven) => proven,
+            Err(undeclared) => {
+                let reason = undeclared.reason(&slice.unknown_fields);
+                return Ok(Ended::Failed { unit: planned, reason, attempts: 1, fatal: false });
+            }
+        };
+        let (gone, outside, unknown_fields) = (slice.gone, slice.outside, slice.unknown_fields);
         let staged = StagedUnit {
             unit: slice.unit,
             window: slice.window,
             fetched_at: slice.fetched_at,
-            rows: file.rows,
+            rows: proven.rows().num_rows() as u64,
             requests: slice.requests,
             empty,
         };
+        let rejected = match judge(proven.rows(), &self.pipeline.quality)? {
+            Verdict::Passed { rejected, remark } => {
+                if rejected > 0 {
+                    tracing::warn!(unit = %staged.unit.key, "kept all the same: {remark}");
+                }
+                rejected
+            }
+            Verdict::Broken(breach) => {
+                let entry = Box::new(self.quarantine(staged, proven, breach).await?);
+                return Ok(Ended::Quarantined { planned, entry, gone, outside, unknown_fields });
+            }
+        };
+        self.dataset.stage(&staged.unit.key, proven).await?;
         self.state.record_staged(&self.lease, &staged).await?;
         tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");
-        Ok(Ended::Staged {
-            planned,
-            staged,
-            gone: slice.gone,
-            outside: slice.outside,
-            unknown_fields: slice.unknown_fields,
-        })
+        Ok(Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected })
     }
 }

@@ -16,6 +16,7 @@
 //! | [`movements`] | how much hours moved at each age, and what was learnt of it |
 //! | [`units`] | staged and failed units |
 //! | [`published`] | the one transaction that makes published units known |
+//! | [`quarantine`] | units that broke a quality rule |
 //! | [`creations`] | requests that create something on the platform, by idempotency key |
 //! | [`sizes`] | how large a request may be |
 //! | [`skips`] | accounts that are left out |
@@ -40,6 +41,7 @@ pub mod ledger;
 pub mod movements;
 mod open;
 pub mod published;
+pub mod quarantine;
 pub mod quota_use;
 pub mod responses;
 pub mod runs;
@@ -54,6 +56,7 @@ pub use accounts::KnownAccount;
 pub use creations::{Creation, CreationEnd, idempotency_key};
 pub use leases::{Acquired, Lease};
 pub use published::PublishedUnit;
+pub use quarantine::Quarantined;
 pub use quota_use::{KeptTally, QuotaTurn, QuotaUse};
 pub use responses::CachedResponse;
 pub use runs::{RunEnd, RunId, RunKind, RunRecord, RunSummary};

@@ -12,7 +12,7 @@ use super::movements::add_movements;
 use super::trouble::Trouble;
 use super::units::failed_around;
 use super::values::seconds;
-use super::{EmptyHours, FailedUnit, KnownAccount, Lease, State, creations};
+use super::{EmptyHours, FailedUnit, KnownAccount, Lease, State, creations, quarantine};
 use crate::error::Result;
 use crate::ledger::{AccountLedger, Reading, advance, day_of};
 use crate::pipeline::Pipeline;
@@ -62,7 +62,8 @@ struct AccountReadings {
 impl State {
     /// Records in one transaction that `units` are published: their hours are confirmed as of their fetching (never
     /// earlier than they already were), watermarks move forward over hours that were read after they had settled,
-    /// hours that no run asks for again are folded, and failures that are now made good are forgotten.
+    /// hours that no run asks for again are folded, and failures and quarantined units that are now made good are
+    /// forgotten.
     ///
     /// Recording the same units again changes nothing. Refused as a whole where `lease` has passed to another run.
     pub async fn record_published(
@@ -87,6 +88,7 @@ impl State {
                 mark_published(&mut transaction, pipeline, &unit.key, now).await?;
             }
             forget_failures_made_good(&mut transaction, refresh.pipeline(), units).await?;
+            forget_quarantine_made_good(&mut transaction, refresh.pipeline(), units).await?;
             prune(&mut transaction, pipeline, now).await?;
             transaction.commit().await?;
             Ok::<(), Trouble>(())
@@ -252,6 +254,24 @@ async fn forget_failures_made_good(
                 .bind(failed.unit.key.as_str())
                 .execute(&mut *connection)
                 .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Released units are published by that; others are made good once all of their hours were read again.
+async fn forget_quarantine_made_good(
+    connection: &mut SqliteConnection,
+    pipeline: &Pipeline,
+    units: &[PublishedUnit],
+) -> Result<(), Trouble> {
+    let name = &pipeline.name;
+    for unit in units {
+        quarantine::forget_release(connection, name, &unit.key).await?;
+    }
+    for entry in quarantine::concerned(connection, name, units).await? {
+        if entry.is_read_again_by(units) || is_made_good(connection, pipeline, &entry.as_failed()).await? {
+            quarantine::delete(connection, name, &entry.unit.key).await?;
         }
     }
     Ok(())

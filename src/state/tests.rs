@@ -17,6 +17,7 @@ use crate::unit::{Account, Lane, Unit, UnitKey};
 
 mod creating;
 mod ledgers;
+mod quarantine;
 mod quota_file;
 mod sqlite;
 mod versions;
@@ -289,6 +290,8 @@ async fn a_run_that_was_overtaken_cannot_write(state: &State) {
         state.record_staged(&late, &unit).await.expect_err("refused"),
         state.record_failed(&late, &failure).await.expect_err("refused"),
         state.record_published(&late, &[published(&unit)], &refresh(), day.to()).await.expect_err("refused"),
+        state.record_released(&late, &unit.unit.key, day.to()).await.expect_err("refused"),
+        state.drop_quarantined(&late, &unit.unit.key).await.expect_err("refused"),
     ];
     for refusal in refusals {
         assert_eq!(refusal.kind(), ErrorKind::Busy);

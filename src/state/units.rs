@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::creations::end_with_unit;
+use super::quarantine::forget_release;
 use super::trouble::Trouble;
 use super::values::{accounts_from, accounts_text, count, moment, seconds, small_count, stored, window};
 use super::{Lease, State};
@@ -177,6 +178,7 @@ impl State {
         .execute(&mut *transaction)
         .await?;
         end_with_unit(&mut transaction, lease.pipeline(), &row.unit.key, row.at).await?;
+        forget_release(&mut transaction, lease.pipeline(), &row.unit.key).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -90,6 +90,7 @@ fn commands_in_the_documents_run() {
         "README.md",
         "docs/running.md",
         "docs/rate-limits.md",
+        "docs/quality.md",
         "docs/lake.md",
         "docs/pipeline-file.md",
         "docs/simulator.md",

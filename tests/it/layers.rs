@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("retry", 1),
     ("decode", 1),
     ("merge", 1),
+    ("quality", 1),
     ("telemetry", 2),
     ("state", 2),
     ("lake", 2),

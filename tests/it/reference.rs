@@ -187,6 +187,7 @@ impl<'a> Page<'a> {
             Some(Value::Array(kinds)) if kinds.iter().any(|kind| kind == "array") => {
                 "text, integer, bool or list".to_owned()
             }
+            Some(Value::Array(kinds)) if kinds.iter().any(|kind| kind == "number") => "text or number".to_owned(),
             _ => "text, integer or bool".to_owned(),
         }
     }

@@ -9,6 +9,7 @@ async fn pages_are_read_to_the_end() {
     let slice = bench.unit().await.expect("a slice");
     assert_eq!(clicks(&slice), [("a".into(), 1), ("b".into(), 2), ("a".into(), 1)]);
     assert_eq!((slice.requests, slice.pages, slice.outside), (3, 3, 0));
+    assert_eq!(slice.page_starts, [0, 2, 2]);
     assert_eq!(slice.window, unit(&[account("1", "UTC")]).window);
     assert_eq!(slice.fetched_at, at("2026-11-20T12:34:56Z"));
     let first = "/accounts/1/rows?from=2026-11-20T08%3A00%3A00Z&to=2026-11-20T10%3A00%3A00Z";

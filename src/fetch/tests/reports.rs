@@ -188,6 +188,7 @@ async fn a_report_that_is_gone_is_made_anew_and_its_rows_are_forgotten() {
     let bench = bench(first.into_iter().chain(again).collect()).await;
     let slice = bench.run(&the_unit()).await.expect("a slice");
     assert_eq!((clicks(&slice), slice.pages), (vec![("a".to_owned(), 7)], 1));
+    assert_eq!(slice.page_starts, [0]);
     assert_eq!(bench.keys_sent().len(), 2);
     let bench = self::bench(vec![made("r1"), Reply::status(404), made("r2"), is("done"), rows()]).await;
     assert_eq!(bench.run(&the_unit()).await.expect("a slice").requests, 5, "unknown when asked after");

@@ -87,7 +87,7 @@ async fn files_from_before_a_wider_schema_are_read_and_rewritten_with_nulls() {
     let place = Place::with(narrow.clone()).await;
     let rows = recast(&batch(&[row("05:00", "a", "c", 5), row("06:00", "a", "c", 6)]), &narrow);
     let slice = super::fixture::slice(0, Missing::Keep, 2);
-    place.dataset.stage(&slice.key, rows.clone()).await.expect("staged");
+    place.stage_rows(&slice.key, rows.clone()).await;
     place.publish(std::slice::from_ref(&slice)).await;
 
     let mut wide = spec();
@@ -105,7 +105,7 @@ async fn files_from_before_a_wider_schema_are_read_and_rewritten_with_nulls() {
     let mut later = super::fixture::slice(1, Missing::Keep, 1);
     later.key = UnitKey::from_stored("later");
     let changed = recast(&batch(&[row("06:00", "a", "c", 7)]), &narrow);
-    place.dataset.stage(&later.key, changed).await.expect("staged by the older program");
+    place.stage_rows(&later.key, changed).await;
     let published = dataset.publish(day(), &[later], 1).await.expect("published");
     assert_eq!((published.changed, published.rows, published.bytes_spliced), (1, 2, 0));
 
@@ -168,8 +168,7 @@ async fn staging_sorts_counts_doubles_and_replaces() {
     let rows =
         [row("06:00", "a", "c", 1), row("05:00", "a", "c", 2), row("06:00", "a", "c", 3), row("06:00", "a", "b", 4)];
     let slice = super::fixture::slice(0, Missing::Keep, 3);
-    let StagedFile { rows: kept, doubles, bytes } =
-        place.dataset.stage(&slice.key, batch(&rows)).await.expect("staged");
+    let StagedFile { rows: kept, doubles, bytes } = place.stage_rows(&slice.key, batch(&rows)).await;
     assert_eq!((kept, doubles), (3, 1));
     let staged = place.root().join("_staged/shop").join(format!("{}.arrow", slice.key.digest()));
     assert_eq!(fs::metadata(&staged).expect("a file").len(), bytes);
@@ -177,9 +176,9 @@ async fn staging_sorts_counts_doubles_and_replaces() {
     place.publish(std::slice::from_ref(&slice)).await;
     assert_eq!(place.rows(), [rows[1].clone(), rows[3].clone(), rows[2].clone()], "the later double stays");
 
-    place.dataset.stage(&slice.key, batch(&[row("07:00", "a", "c", 5)])).await.expect("staged again");
+    place.stage_rows(&slice.key, batch(&[row("07:00", "a", "c", 5)])).await;
     assert_eq!(place.publish(std::slice::from_ref(&slice)).await.rows, 4);
-    let none = place.dataset.stage(&slice.key, batch(&[])).await.expect("staged");
+    let none = place.stage_rows(&slice.key, batch(&[])).await;
     assert_eq!(none, StagedFile { rows: 0, doubles: 0, bytes: 0 });
     assert!(!staged.exists(), "an empty unit has no file");
     let empty = StagedSlice { rows: 0, ..slice.clone() };
@@ -195,7 +194,7 @@ async fn a_large_staged_file_is_read_by_hours() {
     let text = |n: u64| format!("{:016x}{:016x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15), n.wrapping_mul(0xC2B2_AE3D));
     let rows: Vec<_> = (0..60_000).map(|n| row(&format!("{:02}:00", n % 3), "a", &text(n), n as i64)).collect();
     let key = UnitKey::from_stored("large");
-    let staged = place.dataset.stage(&key, batch(&rows)).await.expect("staged");
+    let staged = place.stage_rows(&key, batch(&rows)).await;
     assert!(staged.bytes > 1024 * 1024, "{} bytes", staged.bytes);
     let slice = StagedSlice { key, rows: staged.rows, ..super::fixture::slice(0, Missing::Keep, 0) };
     let published = place.publish(&[slice]).await;

@@ -121,7 +121,7 @@ async fn a_file_that_is_not_ours_is_refused() {
 async fn slice_of(place: &Place) -> crate::lake::StagedSlice {
     fs::remove_file(place.file(day())).expect("removed");
     let slice = crate::lake::StagedSlice { key: UnitKey::from_stored("cut"), ..slice(0, Missing::Keep, 1) };
-    place.dataset.stage(&slice.key, super::fixture::batch(&[row("05:00", "a", "c", 1)])).await.expect("staged");
+    place.stage_rows(&slice.key, super::fixture::batch(&[row("05:00", "a", "c", 1)])).await;
     slice
 }
 

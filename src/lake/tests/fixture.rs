@@ -12,7 +12,7 @@ use chrono::{DateTime, Duration};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::lake::{Dataset, DatasetSpec, Lake, Partition, StagedSlice};
+use crate::lake::{Dataset, DatasetSpec, Lake, Partition, StagedFile, StagedSlice};
 use crate::pipeline::schema::instant_type;
 use crate::pipeline::{Missing, PartitionBy};
 use crate::time::{Instant, Window};
@@ -140,8 +140,15 @@ impl Place {
     /// Stages `rows` of accounts `a` and `b` for the whole day, fetched `minute` minutes after noon of the next day.
     pub(super) async fn stage(&self, minute: i64, missing: Missing, rows: &[Row]) -> StagedSlice {
         let slice = slice(minute, missing, rows.len() as u64);
-        let staged = self.dataset.stage(&slice.key, batch(rows)).await.expect("staged");
+        let staged = self.stage_rows(&slice.key, batch(rows)).await;
         StagedSlice { rows: staged.rows, ..slice }
+    }
+
+    /// Proves and stages rows of which each came in a response of its own.
+    pub(super) async fn stage_rows(&self, key: &UnitKey, rows: RecordBatch) -> StagedFile {
+        let page_starts = (0..rows.num_rows()).collect();
+        let proven = self.dataset.prove(rows, page_starts).await.expect("rows").expect("keys");
+        self.dataset.stage(key, proven).await.expect("staged")
     }
 
     pub(super) async fn publish(&self, slices: &[StagedSlice]) -> crate::lake::Published {
@@ -171,6 +178,7 @@ pub(super) fn slice(minute: i64, missing: Missing, rows: u64) -> StagedSlice {
         missing,
         fetched_at: at("2026-11-21T12:00:00Z") + Duration::minutes(minute),
         rows,
+        not_falling: Arc::default(),
     }
 }
 

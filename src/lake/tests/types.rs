@@ -71,7 +71,8 @@ async fn spliced_columns_of_every_type_are_those_that_were_encoded() {
         let dataset = lake.dataset(all_types()).await.expect("a dataset");
         for (minute, part) in parts.into_iter().enumerate() {
             let key = UnitKey::from_stored(format!("part-{minute}"));
-            let staged = dataset.stage(&key, part).await.expect("staged");
+            let proven = dataset.prove(part, Vec::new()).await.expect("rows").expect("keys");
+            let staged = dataset.stage(&key, proven).await.expect("staged");
             let slice = StagedSlice { key, rows: staged.rows, ..slice(minute as i64, Missing::Keep, 0) };
             let published = dataset.publish(day(), std::slice::from_ref(&slice), 1).await.expect("published");
             assert!(published.written);

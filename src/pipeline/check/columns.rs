@@ -180,7 +180,7 @@ impl Checker<'_> {
 }
 
 /// Whether `text` can be read as a value of `kind`, as a platform would send it.
-fn fits(kind: ColumnKind, text: &str) -> bool {
+pub(super) fn fits(kind: ColumnKind, text: &str) -> bool {
     match kind {
         ColumnKind::Text => true,
         ColumnKind::Int | ColumnKind::Micros => text.parse::<i64>().is_ok(),
@@ -203,7 +203,7 @@ fn is_decimal(text: &str, precision: u8, scale: i8) -> bool {
     whole.trim_start_matches('0').len() <= room && fraction.trim_end_matches('0').len() <= scale
 }
 
-fn expected_value(kind: ColumnKind) -> String {
+pub(super) fn expected_value(kind: ColumnKind) -> String {
     match kind {
         ColumnKind::Text => "a text".to_owned(),
         ColumnKind::Int => "a 64-bit integer".to_owned(),

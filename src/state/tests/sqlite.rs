@@ -40,6 +40,15 @@ async fn units() {
 }
 
 #[tokio::test]
+async fn quarantine() {
+    with_state(quarantine::a_quarantined_unit_is_no_longer_staged).await;
+    with_state(quarantine::a_released_unit_is_staged_until_it_is_published).await;
+    with_state(quarantine::a_later_reading_makes_it_good_or_takes_its_place).await;
+    with_state(quarantine::hours_of_the_platform_s_clock_make_it_good).await;
+    with_state(quarantine::old_entries_are_forgotten).await;
+}
+
+#[tokio::test]
 async fn creations() {
     with_state(creating::a_creation_is_the_same_until_it_ends).await;
     with_state(creating::what_was_made_is_known_once).await;
@@ -178,7 +187,7 @@ async fn a_newer_schema_is_refused() {
     .expect("a later migration");
     state.close().await;
     insta::assert_snapshot!(refusal(&path).await, @r"
-    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 4
+    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 5
       hint: a newer hourmark has written it: use that one, or a newer one
     ");
 }
