@@ -72,6 +72,7 @@ pub fn grid_zone(pipeline: &Pipeline, account: &Account) -> Tz {
         HourSource::Instant { zone, .. } | HourSource::DateHour { zone, .. } | HourSource::DateRange { zone, .. } => {
             zone
         }
+        HourSource::Date { .. } => &ZoneRule::Account,
     };
     match rule {
         ZoneRule::Utc => Tz::UTC,

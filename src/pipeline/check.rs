@@ -13,6 +13,7 @@ use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, r
 
 mod columns;
 mod quotas;
+mod reconcile;
 mod report;
 mod request;
 mod responses;
@@ -30,8 +31,15 @@ const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 const RESTATEMENTS: &str = "__restatements";
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 5] =
-    [("key", "columns"), ("request", "accounts"), ("request", "campaigns"), ("request", "window"), ("usage", "quotas")];
+const DEPENDS: [(&str, &str); 7] = [
+    ("key", "columns"),
+    ("reconcile", "accounts"),
+    ("reconcile", "columns"),
+    ("request", "accounts"),
+    ("request", "campaigns"),
+    ("request", "window"),
+    ("usage", "quotas"),
+];
 
 /// The pipeline `name` as `file` describes it, drawing from the quotas in `shared`. `tree` is the tree that `file` was read from. `None` where `problems` has
 /// something to say. Parts of the file that `problems` names already hold values that nobody wrote: nothing more is
@@ -68,6 +76,7 @@ pub(super) fn check(
     let columns = checker.columns(&file.columns);
     let dimensions = checker.dimensions(&file);
     let report = checker.report_rules(&file);
+    let reconcile = checker.reconcile(&file);
     let quotas = checker.quotas(&file.quotas, shared);
     let usage = checker.usage(&file.usage, &file.quotas, shared);
     let retry = checker.retry(&file.retry);
@@ -93,6 +102,7 @@ pub(super) fn check(
         dimensions: dimensions?,
         window: window?,
         report: report?,
+        reconcile: reconcile?,
         quotas: quotas?,
         usage: usage?,
         retry: retry?,

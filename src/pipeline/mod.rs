@@ -22,6 +22,7 @@ mod overrides;
 mod problem;
 mod quotas;
 mod raw;
+mod reconcile;
 mod report;
 mod responses;
 mod rows;
@@ -40,6 +41,7 @@ pub use listing::{Accounts, CampaignList, JsonPath, Listing, Parameters, Step};
 pub use load::{load, load_folder, parse};
 pub use overrides::Override;
 pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitUnit, Weights};
+pub use reconcile::{Metric, Reconcile, Tolerance};
 pub use report::{KeyPlace, Poll, Report};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
 pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
@@ -85,6 +87,8 @@ pub struct Pipeline {
     pub window: WindowRules,
     /// Metrics by way of a report that the metrics request makes.
     pub report: Option<Report>,
+    /// A coarser report of the platform, with which the lake is compared.
+    pub reconcile: Option<Reconcile>,
     /// The platform's limits.
     pub quotas: Vec<Quota>,
     /// Where its answers tell how much of them is used.

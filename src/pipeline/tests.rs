@@ -7,6 +7,7 @@ mod answers;
 mod meaning;
 mod quotas;
 mod random;
+mod reconcile;
 mod schema_file;
 mod shape;
 mod shipped;
