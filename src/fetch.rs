@@ -214,6 +214,15 @@ impl Fetch {
         Ok(())
     }
 
+    /// Takes up what earlier processes used of the quotas, and nothing else: for requests that create nothing, of who keeps
+    /// runs of the pipeline away without a lease.
+    ///
+    /// # Errors
+    /// A storage error.
+    pub async fn open_quotas(&self) -> Result<()> {
+        self.quotas.open(&self.state).await
+    }
+
     /// Writes down what is not yet, as after the last request.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod planned;
 mod progress;
 mod query;
 mod quota;
+mod reconcile;
 mod report;
 mod runs;
 mod screen;
@@ -68,6 +69,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Quota(arguments) => quota::quota(&settings()?, &screen, arguments).await,
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
         Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
+        Command::Reconcile(arguments) => reconcile::reconcile(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),

@@ -131,6 +131,7 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::PartlyFailed => "partly failed",
         Outcome::Waiting => "waits for quota",
         Outcome::GapsFound => "found gaps",
+        Outcome::Differs => "found differences",
         Outcome::Stopped => "stopped, all done work is kept",
         Outcome::Failed(_) => "failed",
     }

@@ -79,7 +79,8 @@ pub(crate) struct PipelineFile {
     pub window: Window,
     /// Metrics by way of a report.
     pub report: Option<Report>,
-    /// A coarser report of the platform, with which `hourmark reconcile` compares the lake.
+    /// A coarser, independent report of the platform, daily totals of accounts, with which `hourmark reconcile` compares
+    /// the lake.
     pub reconcile: Option<Reconcile>,
     /// The platform's limits; each holds for all requests that it counts, retries and lists included.
     #[serde(default)]

@@ -162,7 +162,7 @@ impl RunReport {
             Outcome::Waiting => "waiting",
             Outcome::PartlyFailed => "partly failed",
             Outcome::Stopped => "stopped",
-            Outcome::GapsFound | Outcome::Failed(_) => "failed",
+            Outcome::GapsFound | Outcome::Differs | Outcome::Failed(_) => "failed",
         }
     }
 

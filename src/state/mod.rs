@@ -48,7 +48,7 @@ mod values;
 
 pub use accounts::KnownAccount;
 pub use creations::{Creation, CreationEnd, idempotency_key};
-pub use leases::{Acquired, Lease};
+pub use leases::{Acquired, Alone, Lease};
 pub use published::PublishedUnit;
 pub use quota_use::{KeptTally, QuotaTurn, QuotaUse};
 pub use responses::CachedResponse;

@@ -22,6 +22,7 @@ mod quota_accounts;
 mod quota_restarts;
 mod quota_told;
 mod readers;
+mod reconcile;
 mod recovery;
 mod reference;
 mod reports;
