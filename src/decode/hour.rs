@@ -1,6 +1,6 @@
 //! A row's hour: what the record says, put on the account's clock.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use super::cell::{Scalar, excerpt};
@@ -136,7 +136,7 @@ impl HourPlan {
 
     fn on_clock(&self, shown: NaiveDateTime, zone: Tz) -> Result<(Instant, i64), String> {
         match (time::resolve(shown, zone), self.repeated) {
-            (Resolved::Once(moment), _) => Ok((moment, 1)),
+            (Resolved::Once(moment), repeated) => Ok(again_later(moment, shown, zone, repeated)),
             (Resolved::Twice { first, .. }, RepeatedHour::Folded) => Ok((first, 2)),
             (Resolved::Twice { first, .. }, RepeatedHour::First) => Ok((first, 1)),
             (Resolved::Twice { second, .. }, RepeatedHour::Second) => Ok((second, 1)),
@@ -162,6 +162,25 @@ impl HourPlan {
             }
         };
         Refused { column: HOUR.to_owned(), path, found, expected }
+    }
+}
+
+/// The hour that `moment` begins, where the clock shows `shown`. A clock that is set back to within an hour (to a quarter
+/// to three) shows the rest of that hour again, later, as one of its own with the same label.
+fn again_later(moment: Instant, shown: NaiveDateTime, zone: Tz, repeated: RepeatedHour) -> (Instant, i64) {
+    // Most hours of most clocks are not followed by a change, and this is the cheapest way to see it.
+    let soon = moment + TimeDelta::hours(2);
+    if time::offset_seconds(soon, zone) >= time::offset_seconds(moment, zone) {
+        return (moment, 1);
+    }
+    let last = shown.date().and_hms_opt(shown.hour(), 59, 59).unwrap_or(shown);
+    let Resolved::Twice { second, .. } = time::resolve(last, zone) else { return (moment, 1) };
+    let again = time::hour_at(second, zone);
+    match repeated {
+        _ if again == moment => (moment, 1),
+        RepeatedHour::Folded => (moment, 2),
+        RepeatedHour::First => (moment, 1),
+        RepeatedHour::Second => (again, 1),
     }
 }
 

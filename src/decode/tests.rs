@@ -22,6 +22,7 @@ mod hours;
 mod pages;
 mod properties;
 mod values;
+mod zones;
 
 fn path(text: &str) -> JsonPath {
     JsonPath::parse(text).expect("a path")

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::pipeline::{Override, SharedQuotas, parse};
 
+mod today;
+
 const DEMO: &str = include_str!("../../pipelines/demo.toml");
 
 fn pipeline(changes: &[&str]) -> Pipeline {
