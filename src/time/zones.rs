@@ -110,6 +110,26 @@ impl Year {
         hours
     }
 
+    /// How many hours `date` has: 24, less those that the clock was set forward over, and more those that it showed again.
+    /// `None` where it was set to or from another moment than a full hour.
+    pub(crate) fn length(&self, date: NaiveDate) -> Option<i64> {
+        let mut length = 24;
+        for (at, before, after) in self.changes() {
+            let (low, high) = (at + before.min(after), at + before.max(after));
+            if low % 3_600 != 0 || high % 3_600 != 0 {
+                let near = (at + before - date.and_time(Default::default()).and_utc().timestamp()).abs();
+                if near < 2 * 86_400 {
+                    return None;
+                }
+                continue;
+            }
+            let of_date = (low..high).step_by(3_600).filter(|shown| instant(*shown).naive_utc().date() == date);
+            let hours = of_date.count() as i64;
+            length += if after > before { -hours } else { hours };
+        }
+        Some(length)
+    }
+
     /// When the clock was set, and from which offset to which.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (i64, i64, i64)> {
         self.stretches.windows(2).map(|pair| (pair[1].from, pair[0].offset, pair[1].offset))
@@ -168,23 +188,12 @@ mod tests {
             }
         }
         wrong.extend(expected.chunk_by(|one, other| one.shown().date() == other.shown().date()).filter_map(|hours| {
-            let window = day(hours[0].shown().date(), zone);
-            let (from, to) = (window.from().timestamp(), window.to().timestamp());
-            // A clock that was set by a whole day left out a date, and the others are as they were.
-            let set = |(at, before, after): &(i64, i64, i64)| (from..to).contains(at) && after - before < 86_400;
-            let changes: Vec<_> = year.changes().filter(set).collect();
-            let length = match changes.as_slice() {
-                [] => 24,
-                // 23 or 25, or what else the clock was set by.
-                [(at, before, after)] if (at + before) % 3_600 == 0 && (after - before) % 3_600 == 0 => {
-                    24 - (after - before) / 3_600
-                }
-                _ => hours.len() as i64,
-            };
-            let whole = from >= year.from && to <= year.to;
             let date = hours[0].shown().date();
-            let found = hours_in(window, zone).count();
-            (whole && (hours.len(), found as i64) != (length as usize, length))
+            let window = day(date, zone);
+            let whole = window.from().timestamp() >= year.from && window.to().timestamp() <= year.to;
+            let length = year.length(date)?;
+            let found = hours_in(window, zone).count() as i64;
+            (whole && (hours.len() as i64, found) != (length, length))
                 .then(|| format!("{zone}: {date} has {} and {found} hours, expected {length}", hours.len()))
         }));
         let mut today: Option<(NaiveDate, Window)> = None;
