@@ -51,7 +51,7 @@ pub(super) fn table(report: &RunReport) -> String {
         fact("too old", format!("{} account-hours are older than the platform answers", report.beyond_retention));
     }
     if !report.unknown_fields.is_empty() {
-        fact("unknown", format!("fields that no column names: {}", report.unknown_fields.join(", ")));
+        fact("unknown", format!("fields that no column names: {}", report.unknown_fields));
     }
     for failure in report.failures.iter().take(FAILURES_SHOWN) {
         fact("failed", format!("{}: {}", failure.unit, failure.reason));

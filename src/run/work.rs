@@ -4,7 +4,6 @@
 //! channel to this task, which records it, publishes partitions whose units have all ended, and records units that are
 //! through. Publishing slower than fetching makes the workers wait, never the memory grow.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::decode::UnknownFields;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
@@ -37,7 +37,7 @@ enum Ended {
         staged: StagedUnit,
         gone: Vec<Gone>,
         outside: u64,
-        unknown_fields: BTreeSet<String>,
+        unknown_fields: UnknownFields,
     },
     Failed {
         unit: Unit,
@@ -184,7 +184,7 @@ impl Run<'_> {
             Ended::Staged { planned, staged, gone, outside, unknown_fields } => {
                 self.leave_out(gone, report).await?;
                 report.outside += outside;
-                report.add_unknown_fields(&unknown_fields);
+                report.unknown_fields.add(&unknown_fields);
                 let expected = self.dataset.partitions(&planned.accounts, planned.window);
                 let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
                 publisher.staged(staged, &expected, &touched, self.pipeline.missing);

@@ -31,3 +31,4 @@ mod sample;
 mod sandbox;
 mod served;
 mod story;
+mod unknown;
