@@ -10,7 +10,7 @@
 //! It writes nothing but the use of the quotas, and takes no lease. While it asks the platform it keeps runs of the
 //! pipeline away, as [`State::keep_alone`] says: the tallies of a pipeline's own limits are one process's at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ mod sums;
 
 pub use report::{Compared, Day, DayState, Reconciled};
 
-use compare::{Sums, compare, sums_of};
+use compare::{SumsByDay, compare, sums_of};
 use days::{Grid, units};
 
 /// So many days are compared at once: their sums and ledgers are held together.
@@ -76,8 +76,8 @@ struct Work<'a> {
 /// Compares the lake's sums with the report that `pipeline` names. Units that fail are in what is given back.
 ///
 /// # Errors
-/// Bad input for a pipeline without a report, accounts that are not known and a lake that is not there; busy while a run
-/// of the pipeline is under way; storage.
+/// Bad input for a pipeline without a report, accounts that are not known and a lake that is not there; busy while a
+/// run of the pipeline is under way; storage.
 pub async fn reconcile(
     sources: Sources<'_>,
     pipeline: &Pipeline,
@@ -146,7 +146,7 @@ impl Work<'_> {
         let ledgers = self.sources.state.ledgers(&self.pipeline.name, reach.from(), reach.to()).await?;
         let complete = wanted.complete(self.pipeline, &ledgers, grid, report);
         let Some((first, last)) = complete.reach() else { return Ok(()) };
-        let names: Vec<&str> = complete.accounts.iter().map(|(account, _)| account.id.as_str()).collect();
+        let names: Vec<&str> = complete.accounts.iter().map(|days| days.account.id.as_str()).collect();
         let lake = sums::of_lake(self.sources.lake, self.pipeline, self.rules, &names, (first, last)).await?;
         let units = units(self.rules, &self.pipeline.name, &complete);
         let mut fetched = futures::stream::iter(units)
@@ -155,7 +155,7 @@ impl Work<'_> {
                 (unit, slice)
             })
             .buffer_unordered(self.sources.workers.max(1));
-        let mut platform: HashMap<(String, NaiveDate), Sums> = HashMap::new();
+        let mut platform = SumsByDay::new();
         let mut read: Vec<Unit> = Vec::new();
         while let Some((unit, slice)) = fetched.next().await {
             let slice = match slice {

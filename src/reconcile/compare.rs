@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type};
 use chrono::NaiveDate;
 
-use super::days::Settled;
+use super::days::{AccountDays, Settled};
 use super::report::{Compared, Day, DayState, Reconciled};
 use crate::pipeline::{Metric, Reconcile};
 use crate::time::day;
@@ -15,8 +15,10 @@ use crate::unit::Unit;
 
 /// The sums of one day, one for each metric, in units of its last digit; `None` where there is none.
 pub(super) type Sums = Vec<Option<i128>>;
-/// The sums of days, by account and date.
-pub(super) type SumsByDay = HashMap<(String, NaiveDate), Sums>;
+/// An account's id and a date on its clock.
+pub(super) type AccountDay = (String, NaiveDate);
+/// The sums of days.
+pub(super) type SumsByDay = HashMap<AccountDay, Sums>;
 
 /// The sums in the rows of the daily report. `Err` says why they cannot be taken for sums.
 pub(super) fn sums_of(rows: &RecordBatch, metrics: &[Metric]) -> Result<SumsByDay, String> {
@@ -42,7 +44,7 @@ pub(super) fn days_of(
     dates: &ArrayRef,
     columns: &[&ArrayRef],
     metrics: &[Metric],
-) -> Result<Vec<((String, NaiveDate), Sums)>, String> {
+) -> Result<Vec<(AccountDay, Sums)>, String> {
     let as_type = |array: &ArrayRef, data_type: &DataType| cast(array, data_type).map_err(|error| error.to_string());
     let accounts = as_type(accounts, &DataType::Utf8)?;
     let dates = as_type(dates, &DataType::Date32)?;
@@ -78,7 +80,7 @@ pub(super) fn compare(
 ) {
     let mut answered: HashSet<(&str, NaiveDate)> = HashSet::new();
     let dates: HashMap<&str, &Vec<NaiveDate>> =
-        wanted.accounts.iter().map(|(account, dates)| (account.id.as_str(), dates)).collect();
+        wanted.accounts.iter().map(|days| (days.account.id.as_str(), &days.dates)).collect();
     for unit in read {
         for account in &unit.accounts {
             let inside = |date: &&NaiveDate| unit.window.contains(day(**date, account.time_zone).from());
@@ -86,7 +88,7 @@ pub(super) fn compare(
             answered.extend(dates.filter(inside).map(|date| (account.id.as_str(), *date)));
         }
     }
-    for (account, dates) in &wanted.accounts {
+    for AccountDays { account, dates } in &wanted.accounts {
         for date in dates {
             if !answered.contains(&(account.id.as_str(), *date)) {
                 report.unread += 1;

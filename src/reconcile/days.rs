@@ -18,10 +18,17 @@ const LAST_DAYS: i64 = 7;
 /// No day of any clock begins or ends further from its date in UTC.
 const WIDEST: i64 = 2;
 
-/// Accounts with their days, in the order of dates.
+/// An account, and days on its clock in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AccountDays {
+    pub(super) account: Account,
+    pub(super) dates: Vec<NaiveDate>,
+}
+
+/// Accounts with their days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Settled {
-    pub(super) accounts: Vec<(Account, Vec<NaiveDate>)>,
+    pub(super) accounts: Vec<AccountDays>,
     /// Days that were asked for and are not settled.
     pub(super) too_young: u64,
 }
@@ -48,7 +55,7 @@ pub(super) fn settled(
         let dates: Vec<NaiveDate> =
             from.iter_days().take_while(|date| *date < to).filter(|date| exists(*date, zone)).collect();
         if !dates.is_empty() {
-            result.accounts.push((account.clone(), dates));
+            result.accounts.push(AccountDays { account: account.clone(), dates });
         }
     }
     result
@@ -62,8 +69,8 @@ fn exists(date: NaiveDate, zone: Tz) -> bool {
 impl Settled {
     /// The first and the last of the days.
     pub(super) fn reach(&self) -> Option<(NaiveDate, NaiveDate)> {
-        let first = self.accounts.iter().filter_map(|(_, dates)| dates.first()).min()?;
-        let last = self.accounts.iter().filter_map(|(_, dates)| dates.last()).max()?;
+        let first = self.accounts.iter().filter_map(|days| days.dates.first()).min()?;
+        let last = self.accounts.iter().filter_map(|days| days.dates.last()).max()?;
         Some((*first, *last))
     }
 
@@ -77,10 +84,10 @@ impl Settled {
     /// The days from `from` to before `to`.
     pub(super) fn between(&self, from: NaiveDate, to: NaiveDate) -> Settled {
         let mut part = Settled::default();
-        for (account, dates) in &self.accounts {
+        for AccountDays { account, dates } in &self.accounts {
             let dates: Vec<NaiveDate> = dates.iter().copied().filter(|date| (from..to).contains(date)).collect();
             if !dates.is_empty() {
-                part.accounts.push((account.clone(), dates));
+                part.accounts.push(AccountDays { account: account.clone(), dates });
             }
         }
         part
@@ -96,7 +103,7 @@ impl Settled {
     ) -> Settled {
         let nothing = AccountLedger::default();
         let mut complete = Settled::default();
-        for (account, dates) in &self.accounts {
+        for AccountDays { account, dates } in &self.accounts {
             let ledger = ledgers.get(&account.id).unwrap_or(&nothing);
             let mut whole = Vec::new();
             for date in dates {
@@ -114,7 +121,7 @@ impl Settled {
                 }
             }
             if !whole.is_empty() {
-                complete.accounts.push((account.clone(), whole));
+                complete.accounts.push(AccountDays { account: account.clone(), dates: whole });
             }
         }
         complete
@@ -142,9 +149,9 @@ impl Grid {
 
 /// The requests for the daily report: accounts of one clock, and stretches of days that hold all of theirs.
 pub(super) fn units(rules: &Reconcile, pipeline: &str, wanted: &Settled) -> Vec<Unit> {
-    let mut clocks: Vec<(Tz, Vec<&(Account, Vec<NaiveDate>)>)> = Vec::new();
+    let mut clocks: Vec<(Tz, Vec<&AccountDays>)> = Vec::new();
     for wanted in &wanted.accounts {
-        let zone = wanted.0.time_zone;
+        let zone = wanted.account.time_zone;
         match clocks.iter_mut().find(|(known, _)| *known == zone) {
             Some((_, accounts)) => accounts.push(wanted),
             None => clocks.push((zone, vec![wanted])),
@@ -153,8 +160,8 @@ pub(super) fn units(rules: &Reconcile, pipeline: &str, wanted: &Settled) -> Vec<
     let mut units = Vec::new();
     for (zone, accounts) in clocks {
         for batch in accounts.chunks(rules.request.accounts_per_request.max(1)) {
-            let accounts: Vec<Account> = batch.iter().map(|(account, _)| account.clone()).collect();
-            let mut dates: Vec<NaiveDate> = batch.iter().flat_map(|(_, dates)| dates.iter().copied()).collect();
+            let accounts: Vec<Account> = batch.iter().map(|days| days.account.clone()).collect();
+            let mut dates: Vec<NaiveDate> = batch.iter().flat_map(|days| days.dates.iter().copied()).collect();
             dates.sort_unstable();
             dates.dedup();
             while let Some(first) = dates.first().copied() {
