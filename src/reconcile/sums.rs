@@ -48,7 +48,7 @@ pub(super) async fn of_lake(
         .hint("build with the default feature `query`"))
 }
 
-/// Account, date, and the sum of each metric. Summed as decimals of all digits: whole numbers of 64 bits could overflow.
+/// Account, date, and the sum of each metric, as decimals of all digits: whole numbers of 64 bits could overflow.
 #[cfg(feature = "query")]
 fn sql(pipeline: &Pipeline, rules: &Reconcile, accounts: &[&str], days: (NaiveDate, NaiveDate)) -> String {
     use arrow::datatypes::DataType;

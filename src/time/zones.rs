@@ -110,7 +110,7 @@ impl Year {
         hours
     }
 
-    /// How many hours `date` has: 24, less those that the clock was set forward over, and more those that it showed again.
+    /// How many hours `date` has: 24, less those that the clock was set forward over, and those more that it showed again.
     /// `None` where it was set to or from another moment than a full hour.
     pub(crate) fn length(&self, date: NaiveDate) -> Option<i64> {
         let mut length = 24;
