@@ -37,6 +37,8 @@ pub enum Outcome {
     Waiting,
     /// `gaps` found missing hours.
     GapsFound,
+    /// `reconcile` found days on which the lake and the platform's other report differ.
+    Differs,
     /// A signal ended the command before everything was done; what was done is kept.
     Stopped,
     /// The command ended with an error.
@@ -45,8 +47,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// The exit code: 0 done, 1 partly failed, 2 bad input, 3 waiting for quota, 4 another run is busy, 5 gaps found,
-    /// 6 the lake or state is not usable, 7 the platform refused, 8 stopped by a signal, 70 internal (`EX_SOFTWARE` of
-    /// sysexits).
+    /// 6 the lake or state is not usable, 7 the platform refused, 8 stopped by a signal, 9 differences found, 70 internal
+    /// (`EX_SOFTWARE` of sysexits).
     pub fn code(self) -> u8 {
         match self {
             Outcome::Done => 0,
@@ -58,6 +60,7 @@ impl Outcome {
             Outcome::Failed(ErrorKind::Storage) => 6,
             Outcome::Failed(ErrorKind::Platform) => 7,
             Outcome::Stopped => 8,
+            Outcome::Differs => 9,
             Outcome::Failed(ErrorKind::Internal) => 70,
         }
     }

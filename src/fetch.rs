@@ -3,7 +3,7 @@
 //! There is one loop over attempts (`send`), and every request goes through it: metrics, account lists, campaign
 //! lists. A unit is all or nothing: a page that fails for good fails the unit, and nothing of it remains.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::decode::Decoder;
+use crate::decode::{Decoder, UnknownFields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::client::Client;
 use crate::pipeline::{Accounts, Auth, Fault, Pipeline, UsageRule};
@@ -78,8 +78,8 @@ pub struct Slice {
     pub pages: u32,
     /// Records left away because their hour is not in `window`.
     pub outside: u64,
-    /// Paths in the records that no column names.
-    pub unknown_fields: BTreeSet<String>,
+    /// Fields of the records that no column names.
+    pub unknown_fields: UnknownFields,
     /// Accounts that the platform no longer gives, and what it said. They are not among the unit's any more.
     pub gone: Vec<Gone>,
 }
@@ -214,6 +214,15 @@ impl Fetch {
         // A second opening changes nothing: it is one run.
         let _first = self.lease.set(lease);
         Ok(())
+    }
+
+    /// Takes up what earlier processes used of the quotas, and nothing else: for requests that create nothing, of who keeps
+    /// runs of the pipeline away without a lease.
+    ///
+    /// # Errors
+    /// A storage error.
+    pub async fn open_quotas(&self) -> Result<()> {
+        self.quotas.open(&self.state).await
     }
 
     /// Writes down what is not yet, as after the last request.

@@ -119,7 +119,7 @@ impl Quotas {
     }
 
     /// Goes on with what earlier processes left in `state`, and writes down what is used from now on. Only who holds
-    /// the pipeline's lease may do so: requests that its earlier processes had under way are taken for lost.
+    /// the pipeline's lease, or keeps runs of it away, may do so: requests that its earlier processes had under way are taken for lost.
     ///
     /// # Errors
     /// A storage error of the file of quota use.

@@ -291,6 +291,7 @@ fn zone_rule(pipeline: &Pipeline) -> ZoneRule {
         HourSource::Instant { zone, .. } | HourSource::DateHour { zone, .. } | HourSource::DateRange { zone, .. } => {
             *zone
         }
+        HourSource::Date { .. } => ZoneRule::Account,
     }
 }
 

@@ -158,6 +158,9 @@ async fn carry_out(
     report.quotas = run.fetch.quotas().uses();
     report.latency = run.fetch.quotas().mean_latency();
     report.take_counts(&meter.read(), began.elapsed());
+    if !report.unknown_fields.is_empty() {
+        tracing::info!(pipeline = report.pipeline, unknown_fields = %report.unknown_fields, "fields that no column names");
+    }
     let summary = report.summary(result.as_ref().err());
     let ended = environment.state.end_run(id, &summary, environment.clock.now()).await;
     let released = environment.state.release(&run.lease).await;

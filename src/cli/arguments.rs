@@ -17,8 +17,9 @@ use crate::time::Instant;
     about = "Keeps a lake of hourly ad-campaign metrics true",
     long_about = "Keeps a lake of hourly ad-campaign metrics true: pulls them from ad APIs every hour within their \
                   quotas, keeps exactly one row per account, campaign and hour, and leaves partitioned Parquet.",
-    after_help = "Exit codes: 0 all done, 1 some units failed or are quarantined, 2 bad input, 3 waiting for quota, 4 another run is busy, \
-                  5 gaps found, 6 lake or state not usable, 7 the platform refused, 8 stopped by a signal, 70 internal.",
+    after_help = "Exit codes: 0 all done, 1 some units failed or are quarantined, 2 bad input, 3 waiting for quota, \
+                  4 another run is busy, 5 gaps found, 6 lake or state not usable, 7 the platform refused, \
+                  8 stopped by a signal, 9 differences found, 70 internal.",
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
@@ -157,6 +158,14 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: QuarantineCommand,
     },
+
+    /// Compares the lake's sums by account and day with the platform's daily report; exit code 9 where they differ
+    #[command(
+        after_help = "A pipeline's `[reconcile]` names the report. Dates are days on each account's clock; `--to` is the \
+        first day that is not compared.\n\n\
+        Examples:\n  hourmark reconcile\n  hourmark reconcile demo --from 2026-11-01 --to 2026-11-15 --format json"
+    )]
+    Reconcile(ReconcileArguments),
 
     /// Answers SQL over the lake and the state
     #[command(
@@ -380,6 +389,30 @@ pub(super) struct QuarantinedUnits {
     /// All of the pipeline's quarantined units
     #[arg(long)]
     pub all: bool,
+}
+
+/// `reconcile`
+#[derive(Debug, Args)]
+pub(super) struct ReconcileArguments {
+    /// Names of pipelines, or their files; all of the folder that name a report where none is given
+    #[arg(id = "names", value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// The first date; the last seven that are settled where none is given
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "to")]
+    pub from: Option<NaiveDate>,
+
+    /// The first date after the last
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
+    pub to: Option<NaiveDate>,
+
+    /// Only these accounts
+    #[arg(long, value_delimiter = ',', value_name = "ID,ID")]
+    pub accounts: Vec<String>,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
 }
 
 /// How a query's answer is written.

@@ -12,6 +12,7 @@ mod progress;
 mod quarantine;
 mod query;
 mod quota;
+mod reconcile;
 mod report;
 mod runs;
 mod screen;
@@ -74,6 +75,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Quarantine { command } => {
             quarantine::quarantine(&settings()?, &screen, command, stop_on_signal()).await
         }
+        Command::Reconcile(arguments) => reconcile::reconcile(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),

@@ -57,7 +57,7 @@ pub(super) fn table(report: &RunReport) -> String {
         fact("too old", format!("{} account-hours are older than the platform answers", report.beyond_retention));
     }
     if !report.unknown_fields.is_empty() {
-        fact("unknown", format!("fields that no column names: {}", report.unknown_fields.join(", ")));
+        fact("unknown", format!("fields that no column names: {}", report.unknown_fields));
     }
     for failure in report.failures.iter().take(FAILURES_SHOWN) {
         fact("failed", format!("{}: {}", failure.unit, failure.reason));
@@ -142,6 +142,7 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::PartlyFailed => "partly failed",
         Outcome::Waiting => "waits for quota",
         Outcome::GapsFound => "found gaps",
+        Outcome::Differs => "found differences",
         Outcome::Stopped => "stopped, all done work is kept",
         Outcome::Failed(_) => "failed",
     }

@@ -134,15 +134,16 @@ pub(super) async fn one(
     Ok(report)
 }
 
-/// The outcome that says more: a failure before a wait before done.
-fn worse(one: Outcome, other: Outcome) -> Outcome {
+/// The outcome that says more: a failure before differences, these before a wait, and that before done.
+pub(super) fn worse(one: Outcome, other: Outcome) -> Outcome {
     let weight = |outcome: Outcome| match outcome {
         Outcome::Done => 0,
         Outcome::GapsFound => 1,
         Outcome::Waiting => 2,
         Outcome::Stopped => 3,
         Outcome::PartlyFailed => 4,
-        Outcome::Failed(_) => 5,
+        Outcome::Differs => 5,
+        Outcome::Failed(_) => 6,
     };
     if weight(other) > weight(one) { other } else { one }
 }

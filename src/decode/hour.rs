@@ -1,6 +1,6 @@
 //! A row's hour: what the record says, put on the account's clock.
 
-use chrono::{NaiveDateTime, Timelike};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use super::cell::{Scalar, excerpt};
@@ -25,6 +25,7 @@ enum Source {
     Instant { from: Place },
     DateHour { date: Place, hour: Place },
     DateRange { date: Place, range: Place },
+    Date { from: Place },
 }
 
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) enum Reading {
     At(Instant),
     /// What the declared clock shows.
     Shown(NaiveDateTime),
+    /// A whole day on the account's clock.
+    Day(NaiveDate),
 }
 
 impl Reading {
@@ -48,6 +51,8 @@ impl Reading {
         let seconds = match self {
             Reading::At(moment) => moment.timestamp(),
             Reading::Shown(shown) => shown.and_utc().timestamp(),
+            // As many hours as days are far from each other.
+            Reading::Day(date) => i64::from(date.num_days_from_ce()) * 3600,
         };
         seconds.div_euclid(3600).unsigned_abs() as usize
     }
@@ -79,6 +84,7 @@ impl HourPlan {
             HourSource::DateRange { date, range, zone, repeated } => {
                 (Source::DateRange { date: place(date), range: place(range) }, zone, repeated)
             }
+            HourSource::Date { from } => (Source::Date { from: place(from) }, &ZoneRule::Account, &RepeatedHour::First),
         };
         HourPlan { source, zone: *zone, repeated: *repeated }
     }
@@ -97,6 +103,9 @@ impl HourPlan {
                 let hour = range.read(slots, |scalar| text_of(scalar, moment::hour_of_range).ok_or(RANGE))?;
                 shown(day, hour).ok_or_else(|| date.refused(slots, DATE))
             }
+            Source::Date { from } => {
+                from.read(slots, |scalar| text_of(scalar, moment::date).map(Reading::Day).ok_or(DATE))
+            }
         }
     }
 
@@ -110,6 +119,7 @@ impl HourPlan {
         let (hour, covered) = match reading {
             Reading::At(moment) => (moment, 1),
             Reading::Shown(shown) => self.on_clock(shown, reported_on)?,
+            Reading::Day(date) => (first_moment(date, account)?, 1),
         };
         // A platform that reports on a clock of its own has that clock's hours, also for accounts in half-hour zones.
         if time::hour_at(hour, account) != hour && time::hour_at(hour, reported_on) != hour {
@@ -126,7 +136,7 @@ impl HourPlan {
 
     fn on_clock(&self, shown: NaiveDateTime, zone: Tz) -> Result<(Instant, i64), String> {
         match (time::resolve(shown, zone), self.repeated) {
-            (Resolved::Once(moment), _) => Ok((moment, 1)),
+            (Resolved::Once(moment), repeated) => Ok(again_later(moment, shown, zone, repeated)),
             (Resolved::Twice { first, .. }, RepeatedHour::Folded) => Ok((first, 2)),
             (Resolved::Twice { first, .. }, RepeatedHour::First) => Ok((first, 1)),
             (Resolved::Twice { second, .. }, RepeatedHour::Second) => Ok((second, 1)),
@@ -146,13 +156,41 @@ impl HourPlan {
     pub(super) fn refused(&self, slots: &[Option<&str>], expected: String) -> Refused {
         let found = |place: &Place| slots[place.slot].map_or_else(|| "nothing".to_owned(), excerpt);
         let (path, found) = match &self.source {
-            Source::Instant { from } => (from.path.clone(), found(from)),
+            Source::Instant { from } | Source::Date { from } => (from.path.clone(), found(from)),
             Source::DateHour { date, hour: other } | Source::DateRange { date, range: other } => {
                 (format!("{}, {}", date.path, other.path), format!("{}, {}", found(date), found(other)))
             }
         };
         Refused { column: HOUR.to_owned(), path, found, expected }
     }
+}
+
+/// The hour that `moment` begins, where the clock shows `shown`. A clock that is set back to within an hour (to a quarter
+/// to three) shows the rest of that hour again, later, as one of its own with the same label.
+fn again_later(moment: Instant, shown: NaiveDateTime, zone: Tz, repeated: RepeatedHour) -> (Instant, i64) {
+    // Most hours of most clocks are not followed by a change, and this is the cheapest way to see it.
+    let soon = moment + TimeDelta::hours(2);
+    if time::offset_seconds(soon, zone) >= time::offset_seconds(moment, zone) {
+        return (moment, 1);
+    }
+    let last = shown.date().and_hms_opt(shown.hour(), 59, 59).unwrap_or(shown);
+    let Resolved::Twice { second, .. } = time::resolve(last, zone) else { return (moment, 1) };
+    let again = time::hour_at(second, zone);
+    match repeated {
+        _ if again == moment => (moment, 1),
+        RepeatedHour::Folded => (moment, 2),
+        RepeatedHour::First => (moment, 1),
+        RepeatedHour::Second => (again, 1),
+    }
+}
+
+/// Where `date` begins; zones that changed sides of the date line have left out a day.
+fn first_moment(date: NaiveDate, zone: Tz) -> Result<Instant, String> {
+    let begins = time::day_start(date, zone);
+    if time::date_at(begins, zone) == date {
+        return Ok(begins);
+    }
+    Err(format!("a day that exists: the clock of {zone} was set forward over this one"))
 }
 
 const DATE: &str = "a date (`YYYY-MM-DD`)";

@@ -6,13 +6,14 @@
 //! |---|---|
 //! | `tree` | the wanted paths as a tree with numbered slots |
 //! | `walk` | one pass over the text: slots filled with borrowed JSON text, everything else skipped |
+//! | `unknown` | fields that nothing wants, counted |
 //! | `list` | columns picked out of lists of `{type, value}` pairs |
 //! | `cell`, `number`, `moment` | one slot's text as a typed value; no float on the way, except for float columns |
 //! | `hour` | a row's hour, put on the account's clock |
 //! | `row` | one record: identity, hour, columns, fingerprint |
 //! | `rows` | the growing columns, cut back to where they were when a page is refused |
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use arrow::datatypes::SchemaRef;
 
@@ -29,9 +30,11 @@ mod number;
 mod row;
 mod rows;
 mod tree;
+mod unknown;
 mod walk;
 
 pub use rows::Rows;
+pub use unknown::{UNKNOWN_KEPT, UnknownFields};
 
 /// Reads the pages of one pipeline. Compiled once, shared by all workers.
 #[derive(Debug)]
@@ -73,12 +76,9 @@ pub struct PageFacts {
     pub next: Option<String>,
     /// How many pages (by page number) or rows (by offset) there are, where that is declared and present.
     pub total: Option<u64>,
-    /// Paths in the records that no column names, for a report; at most [`UNKNOWN_KEPT`].
-    pub unknown: BTreeSet<String>,
+    /// Fields of the records that no column names.
+    pub unknown: UnknownFields,
 }
-
-/// So many unknown paths of a page are kept.
-pub const UNKNOWN_KEPT: usize = 32;
 
 /// Why a page was refused. Nothing of it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -175,7 +175,7 @@ impl Decoder {
         let capture = |slot: Option<usize>| slot.and_then(|slot| page.captures[slot]);
         let next = next_token(capture(self.next))?;
         let total = total(capture(self.total))?;
-        let unknown = page.record.unknown_paths();
+        let unknown = page.record.unknown.counts();
         Ok(PageFacts { next, total, unknown, ..page.reader.facts() })
     }
 }

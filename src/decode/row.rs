@@ -21,7 +21,7 @@ use crate::unit::Account;
 pub(super) struct RowPlan {
     platform: String,
     account: Option<IdPlan>,
-    campaign: IdPlan,
+    campaign: Option<IdPlan>,
     campaign_name: Option<IdPlan>,
     hour: HourPlan,
     columns: Vec<ColumnPlan>,
@@ -85,7 +85,7 @@ impl RowPlan {
     pub(super) fn new(pipeline: &Pipeline, record: &mut Tree) -> RowPlan {
         let mut id = |path: &JsonPath, column| IdPlan { slot: record.want(path), path: path.to_string(), column };
         let account = pipeline.identity.account.as_ref().map(|path| id(path, "account_id"));
-        let campaign = id(&pipeline.identity.campaign, "campaign_id");
+        let campaign = pipeline.identity.campaign.as_ref().map(|path| id(path, "campaign_id"));
         let campaign_name = pipeline.identity.campaign_name.as_ref().map(|path| id(path, "campaign_name"));
         let hour = HourPlan::new(&pipeline.hour, record);
         let mut lists: IndexMap<(usize, String, String), ListPlan> = IndexMap::new();
@@ -280,8 +280,10 @@ impl<'d, 'de> RowReader<'d, 'de> {
         }
         let position = self.account(slots)?;
         let account = &self.context.accounts[position];
-        let campaign = plan.campaign.read(slots, &plan.nulls)?;
-        let campaign = campaign.ok_or_else(|| plan.campaign.refused(slots, "a campaign's id"))?;
+        let campaign = match &plan.campaign {
+            Some(place) => place.read(slots, &plan.nulls)?.ok_or_else(|| place.refused(slots, "a campaign's id"))?,
+            None => Cow::Borrowed(""),
+        };
         let placed = self.placed(position, account, slots)?;
         self.mark(account, &campaign, &placed, slots)?;
         if !placed.inside {

@@ -22,6 +22,7 @@ mod hours;
 mod pages;
 mod properties;
 mod values;
+mod zones;
 
 fn path(text: &str) -> JsonPath {
     JsonPath::parse(text).expect("a path")
@@ -54,6 +55,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
     let millisecond = Duration::from_millis(1);
     Pipeline {
         report: None,
+        reconcile: None,
         usage: Vec::new(),
         name: "shop".to_owned(),
         platform: "shop_ads".to_owned(),
@@ -88,7 +90,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             max_pages: 10,
         },
         records: Records { path: path("data"), absent_is_empty: false, nulls: vec!["-".to_owned()] },
-        identity: Identity { account: Some(path("account")), campaign: path("campaign"), campaign_name: None },
+        identity: Identity { account: Some(path("account")), campaign: Some(path("campaign")), campaign_name: None },
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Account, repeated: RepeatedHour::Folded },
         columns,
         dimensions: Vec::new(),

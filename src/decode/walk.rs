@@ -1,16 +1,16 @@
 //! One pass over a body: wanted values are kept as borrowed JSON text, records are handed on one by one, everything
 //! else is skipped without being built.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::DecodeError;
 use super::row::RowReader;
 use super::tree::{Node, RowsAt, Tree};
-use super::{DecodeError, UNKNOWN_KEPT};
+use super::unknown::Noted;
 
 /// A page while it is read.
 pub(super) struct Page<'d, 'de> {
@@ -31,33 +31,15 @@ pub(super) struct Page<'d, 'de> {
 /// A record's wanted values as JSON text, reused from record to record.
 pub(super) struct Record<'d, 'de> {
     pub(super) slots: Vec<Option<&'de str>>,
-    /// Object (by its path) and key of what no column names.
-    unknown: Vec<(&'d str, String)>,
+    /// What no column names.
+    pub(super) unknown: Noted<'d>,
     /// Where there was no object: the place, and what was there.
     wrong: Option<(&'d str, &'static str)>,
 }
 
 impl<'d, 'de> Record<'d, 'de> {
     pub(super) fn new(tree: &'d Tree) -> Record<'d, 'de> {
-        Record { slots: vec![None; tree.slots()], unknown: Vec::new(), wrong: None }
-    }
-
-    /// The paths that no column names.
-    pub(super) fn unknown_paths(&self) -> BTreeSet<String> {
-        let path = |(object, key): &(&str, String)| match *object {
-            "" => key.clone(),
-            object => format!("{object}.{key}"),
-        };
-        self.unknown.iter().map(path).collect()
-    }
-
-    fn note_unknown(&mut self, object: &'d str, key: &str) {
-        if self.unknown.len() >= UNKNOWN_KEPT {
-            return;
-        }
-        if !self.unknown.iter().any(|(other, known)| known == key && *other == object) {
-            self.unknown.push((object, key.to_owned()));
-        }
+        Record { slots: vec![None; tree.slots()], unknown: Noted::default(), wrong: None }
     }
 }
 
@@ -199,6 +181,7 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let page = self.page;
         page.record.slots.fill(None);
+        page.record.unknown.begin_record();
         let walked = RecordAt { node: &page.tree.root, record: &mut page.record }.deserialize(deserializer);
         let taken = match page.record.wrong.take() {
             Some((path, found)) => Err(page.reader.wrong_shape(path, found)),
@@ -359,7 +342,7 @@ impl<'de> Visitor<'de> for RecordKey<'_, '_, 'de> {
         match self.node.child(key) {
             Some(index) => Ok(Key::Known(index)),
             None => {
-                self.record.note_unknown(&self.node.path, key);
+                self.record.unknown.note(&self.node.path, key);
                 Ok(Key::Unknown)
             }
         }

@@ -1,6 +1,6 @@
 //! Lists of accounts and campaigns: paginated like metrics, small enough to be read as JSON trees, and cached.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use chrono_tz::Tz;
@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{CampaignCell, Fetch};
 use crate::allowance::Needs;
-use crate::decode::PageFacts;
+use crate::decode::{PageFacts, UnknownFields};
 use crate::error::{Error, Result};
 use crate::http::cache;
 use crate::http::client::Response;
@@ -213,7 +213,8 @@ fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
     let ids: Vec<&str> = items.iter().map(|item: &Item| item.id.as_str()).collect();
     let fingerprint = (!ids.is_empty()).then(|| xxh3_64(ids.join("\n").as_bytes()));
     let total = total.and_then(|total| total.parse().ok());
-    let facts = PageFacts { records: items.len(), outside: 0, fingerprint, next, total, unknown: BTreeSet::new() };
+    let facts =
+        PageFacts { records: items.len(), outside: 0, fingerprint, next, total, unknown: UnknownFields::default() };
     Ok(Listed { items, facts })
 }
 

@@ -1,7 +1,7 @@
 //! A unit's parts and their pages, from the first to the last.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use super::parts::{Part, ended_by, halved, parts};
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{Fetch, Gone, Slice};
 use crate::allowance::Needs;
-use crate::decode::{DecodeError, PageContext, PageFacts, Rows};
+use crate::decode::{DecodeError, PageContext, PageFacts, Rows, UnknownFields};
 use crate::error::{Error, Result as Outcome};
 use crate::page::{Next, PageCursor, Pager};
 use crate::pipeline::{Endpoint, PaginationKind, Pipeline, Placeholder};
@@ -45,27 +45,29 @@ pub(super) struct Gathered {
     /// Where each page's rows begin.
     page_starts: Vec<usize>,
     outside: u64,
-    unknown: BTreeSet<String>,
+    unknown: UnknownFields,
 }
 
 /// How far a unit had been read.
-#[derive(Clone, Copy)]
 pub(super) struct Mark {
     rows: usize,
     pages: usize,
     outside: u64,
+    unknown: UnknownFields,
 }
 
 impl Gathered {
     pub(super) fn mark(&self) -> Mark {
-        Mark { rows: self.rows.len(), pages: self.page_starts.len(), outside: self.outside }
+        let unknown = self.unknown.clone();
+        Mark { rows: self.rows.len(), pages: self.page_starts.len(), outside: self.outside, unknown }
     }
 
     /// Forgets what was read after `mark`.
-    pub(super) fn back_to(&mut self, mark: Mark) {
+    pub(super) fn back_to(&mut self, mark: &Mark) {
         self.rows.truncate(mark.rows);
         self.page_starts.truncate(mark.pages);
         self.outside = mark.outside;
+        self.unknown.clone_from(&mark.unknown);
     }
 }
 
@@ -194,7 +196,8 @@ impl Fetch {
             return Err(Refusal::unusable(format!("no hour of {} has ended yet", unit.window)).into());
         };
         let rows = self.decoder.rows();
-        let mut gathered = Gathered { rows, page_starts: Vec::new(), outside: 0, unknown: BTreeSet::new() };
+        let unknown = UnknownFields::default();
+        let mut gathered = Gathered { rows, page_starts: Vec::new(), outside: 0, unknown };
         for part in &parts {
             let Some(closed) = ended_by(part.window, ended) else { continue };
             let campaigns = self.campaigns_of(part, stop, sent).await?;
@@ -307,7 +310,7 @@ impl Fetch {
 
     fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
         gathered.outside += facts.outside as u64;
-        gathered.unknown.extend(facts.unknown.iter().cloned());
+        gathered.unknown.add(&facts.unknown);
         self.meter.add(Count::Pages, 1);
         self.meter.add(Count::Rows, facts.records.saturating_sub(facts.outside) as u64);
     }

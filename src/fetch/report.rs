@@ -166,7 +166,7 @@ impl Fetch {
             Err(Cut::Halted(halt)) => {
                 let lost = is_lost(halt, id).map_err(|halt| Cut::of(reading.part, 0, halt))?;
                 // Pages of a report that is gone and pages of its successor do not belong together.
-                gathered.back_to(mark);
+                gathered.back_to(&mark);
                 Ok(lost)
             }
             Err(cut) => Err(cut),

@@ -14,6 +14,7 @@ use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, r
 mod columns;
 mod quality;
 mod quotas;
+mod reconcile;
 mod report;
 mod request;
 mod responses;
@@ -31,10 +32,12 @@ const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 const RESTATEMENTS: &str = "__restatements";
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 7] = [
+const DEPENDS: [(&str, &str); 9] = [
     ("key", "columns"),
     ("quality", "columns"),
     ("quality", "key"),
+    ("reconcile", "accounts"),
+    ("reconcile", "columns"),
     ("request", "accounts"),
     ("request", "campaigns"),
     ("request", "window"),
@@ -77,6 +80,7 @@ pub(super) fn check(
     let dimensions = checker.dimensions(&file);
     let quality = checker.quality(&file, columns.as_deref());
     let report = checker.report_rules(&file);
+    let reconcile = checker.reconcile(&file);
     let quotas = checker.quotas(&file.quotas, shared);
     let usage = checker.usage(&file.usage, &file.quotas, shared);
     let retry = checker.retry(&file.retry);
@@ -103,6 +107,7 @@ pub(super) fn check(
         quality: quality?,
         window: window?,
         report: report?,
+        reconcile: reconcile?,
         quotas: quotas?,
         usage: usage?,
         retry: retry?,

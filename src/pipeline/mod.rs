@@ -23,6 +23,7 @@ mod problem;
 mod quality;
 mod quotas;
 mod raw;
+mod reconcile;
 mod report;
 mod responses;
 mod rows;
@@ -42,6 +43,7 @@ pub use load::{load, load_folder, parse};
 pub use overrides::Override;
 pub use quality::{Limit, LimitValue, Quality, RowRules};
 pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitUnit, Weights};
+pub use reconcile::{Metric, Reconcile, Tolerance};
 pub use report::{KeyPlace, Poll, Report};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
 pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
@@ -89,6 +91,8 @@ pub struct Pipeline {
     pub window: WindowRules,
     /// Metrics by way of a report that the metrics request makes.
     pub report: Option<Report>,
+    /// A coarser report of the platform, with which the lake is compared.
+    pub reconcile: Option<Reconcile>,
     /// The platform's limits.
     pub quotas: Vec<Quota>,
     /// Where its answers tell how much of them is used.

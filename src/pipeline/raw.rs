@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod quality;
 mod quotas;
+mod reconcile;
 mod report;
 mod responses;
 mod scalar;
@@ -17,12 +18,13 @@ mod source;
 
 pub(crate) use quality::{ColumnRules, Limit, Quality};
 pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, WaitUnit, Weights};
+pub(crate) use reconcile::{Metric, Reconcile};
 pub(crate) use report::{Poll, Report};
 pub(crate) use responses::{Action, Fault, Response, Wait};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
     Accounts, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Pick, Records,
-    Repeated, Request, WindowEnd,
+    Repeated, Request, RequestTime, WindowEnd,
 };
 
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
@@ -82,6 +84,9 @@ pub(crate) struct PipelineFile {
     pub window: Window,
     /// Metrics by way of a report.
     pub report: Option<Report>,
+    /// A coarser, independent report of the platform, daily totals of accounts, with which `hourmark reconcile` compares
+    /// the lake.
+    pub reconcile: Option<Reconcile>,
     /// The platform's limits; each holds for all requests that it counts, retries and lists included.
     #[serde(default)]
     pub quotas: Vec<Quota>,

@@ -18,8 +18,8 @@ pub struct Records {
 pub struct Identity {
     /// The account's id; `None`: the request has one account.
     pub account: Option<JsonPath>,
-    /// The campaign's id.
-    pub campaign: JsonPath,
+    /// The campaign's id; `None` in reports on whole accounts, whose rows have none. No file can leave it out.
+    pub campaign: Option<JsonPath>,
     /// The campaign's name; `None`: from the campaign list, where there is one.
     pub campaign_name: Option<JsonPath>,
 }
@@ -57,6 +57,12 @@ pub enum HourSource {
         zone: ZoneRule,
         /// What a repeated autumn hour's label means.
         repeated: RepeatedHour,
+    },
+    /// A date on the account's clock, of reports on whole days: the first moment of the day. No file can name it for
+    /// hourly rows.
+    Date {
+        /// Where the date is.
+        from: JsonPath,
     },
 }
 

@@ -8,6 +8,7 @@ mod meaning;
 mod quality;
 mod quotas;
 mod random;
+mod reconcile;
 mod schema_file;
 mod shape;
 mod shipped;

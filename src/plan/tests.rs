@@ -15,6 +15,8 @@ use crate::pipeline::{Override, SharedQuotas, parse};
 use crate::refresh::{Learned, grid_zone};
 use crate::time::{date_at, hours_in, next_hour};
 
+mod today;
+
 const DEMO: &str = include_str!("../../pipelines/demo.toml");
 
 fn pipeline(changes: &[&str]) -> Pipeline {

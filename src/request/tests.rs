@@ -57,6 +57,7 @@ pub(crate) fn quota(name: &str, units: u32, per: Duration, scope: Scope) -> Quot
 pub(crate) fn pipeline(base: &str) -> Pipeline {
     Pipeline {
         report: None,
+        reconcile: None,
         usage: Vec::new(),
         name: "test".into(),
         platform: "test".into(),
@@ -86,7 +87,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
         },
         pagination: pages(PaginationKind::Cursor { next: path("next"), param: "after".into() }),
         records: Records { path: path("rows"), absent_is_empty: false, nulls: vec![] },
-        identity: Identity { account: None, campaign: path("campaign"), campaign_name: None },
+        identity: Identity { account: None, campaign: Some(path("campaign")), campaign_name: None },
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Utc, repeated: RepeatedHour::First },
         columns: vec![Column {
             name: "clicks".into(),

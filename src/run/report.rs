@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta};
 
+use crate::decode::UnknownFields;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::lake::Published;
 use crate::plan::{Ask, Plan};
@@ -78,8 +79,8 @@ pub struct RunReport {
     pub removed: u64,
     /// Rows in responses whose hour was not asked for.
     pub outside: u64,
-    /// Fields of responses that no column names.
-    pub unknown_fields: Vec<String>,
+    /// Fields of records that no column names, and how many records had them.
+    pub unknown_fields: UnknownFields,
     /// Account-hours older than the platform answers.
     pub beyond_retention: u64,
     /// Bytes of Parquet encoded.
@@ -135,7 +136,7 @@ impl RunReport {
             changed: 0,
             removed: 0,
             outside: 0,
-            unknown_fields: Vec::new(),
+            unknown_fields: UnknownFields::default(),
             beyond_retention: 0,
             bytes_written: 0,
             bytes_spliced: 0,
@@ -177,7 +178,7 @@ impl RunReport {
             Outcome::Waiting => "waiting",
             Outcome::PartlyFailed => "partly failed",
             Outcome::Stopped => "stopped",
-            Outcome::GapsFound | Outcome::Failed(_) => "failed",
+            Outcome::GapsFound | Outcome::Differs | Outcome::Failed(_) => "failed",
         }
     }
 
@@ -220,14 +221,6 @@ impl RunReport {
             let unit = format!("{} (unit {})", entry.unit, entry.unit.key.digest());
             let reason = entry.reason.clone();
             self.quarantines.push(UnitEnd { unit, reason, attempts: entry.requests });
-        }
-    }
-
-    pub(super) fn add_unknown_fields<'a>(&mut self, fields: impl IntoIterator<Item = &'a String>) {
-        for field in fields {
-            if !self.unknown_fields.contains(field) && self.unknown_fields.len() < FAILURES_SHOWN {
-                self.unknown_fields.push(field.clone());
-            }
         }
     }
 

@@ -4,7 +4,6 @@
 //! channel to this task, which records it, publishes partitions whose units have all ended, and records units that are
 //! through. Publishing slower than fetching makes the workers wait, never the memory grow.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::decode::UnknownFields;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
@@ -40,7 +40,7 @@ enum Ended {
         staged: StagedUnit,
         gone: Vec<Gone>,
         outside: u64,
-        unknown_fields: BTreeSet<String>,
+        unknown_fields: UnknownFields,
         /// Rows that broke a quality rule and were few enough.
         rejected: u64,
     },
@@ -50,7 +50,7 @@ enum Ended {
         entry: Box<Quarantined>,
         gone: Vec<Gone>,
         outside: u64,
-        unknown_fields: BTreeSet<String>,
+        unknown_fields: UnknownFields,
     },
     Failed {
         unit: Unit,
@@ -163,7 +163,7 @@ impl Run<'_> {
                 self.leave_out(gone, report).await?;
                 report.outside += outside;
                 report.rejected += rejected;
-                report.add_unknown_fields(&unknown_fields);
+                report.unknown_fields.add(&unknown_fields);
                 let expected = self.dataset.partitions(&planned.accounts, planned.window);
                 let touched = self.dataset.partitions(&staged.unit.accounts, staged.window);
                 publisher.staged(staged, &expected, &touched, &self.terms());
@@ -171,7 +171,7 @@ impl Run<'_> {
             Ended::Quarantined { planned, entry, gone, outside, unknown_fields } => {
                 self.leave_out(gone, report).await?;
                 report.outside += outside;
-                report.add_unknown_fields(&unknown_fields);
+                report.unknown_fields.add(&unknown_fields);
                 self.give_up(publisher, &planned);
                 self.count_quarantined(&entry, report);
             }
@@ -357,7 +357,8 @@ impl Worker {
         let proven = match self.dataset.prove(slice.rows, slice.page_starts).await? {
             Ok(proven) => proven,
             Err(undeclared) => {
-                let reason = undeclared.reason(&slice.unknown_fields);
+                let fields = slice.unknown_fields.iter().map(|(path, _)| path.to_owned()).collect();
+                let reason = undeclared.reason(&fields);
                 return Ok(Ended::Failed { unit: planned, reason, attempts: 1, fatal: false });
             }
         };

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 
 use super::cursor::{self, Cursor, Position};
+use super::daily::{DayPosition, Days};
 use super::dice;
 use super::endpoint::Endpoint;
 use super::params::{Params, instant, unescape};
@@ -18,6 +19,9 @@ use super::{Options, hours, json};
 const ACCOUNTS_MAX: usize = 50;
 /// Longest window of one request.
 const WINDOW_MAX_DAYS: i64 = 31;
+
+/// Most days of each account in one request.
+const DAYS_MAX: usize = 92;
 
 /// A request, with its body read.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ impl Received {
             ["v1", "accounts", id, "campaigns"] => (Endpoint::Campaigns, id, Method::GET),
             ["v1", "accounts", id, "insights"] => (Endpoint::Insights, id, Method::GET),
             ["v1", "metrics"] => (Endpoint::Metrics, "", Method::GET),
+            ["v1", "daily"] => (Endpoint::Daily, "", Method::GET),
             ["v1", "reports"] => (Endpoint::CreateReport, "", Method::POST),
             ["v1", "reports", id] => (Endpoint::Report, id, Method::GET),
             ["v1", "reports", id, "rows"] => (Endpoint::ReportRows, id, Method::GET),
@@ -70,6 +75,7 @@ pub(super) enum Call {
     Accounts { offset: usize, limit: usize },
     Campaigns { account: usize, offset: usize, limit: usize },
     Metrics { query: Query, at: Option<Position>, limit: usize },
+    Daily { days: Days, at: Option<DayPosition>, limit: usize },
     Insights { account: usize, date: NaiveDate, page: u64, limit: usize },
     CreateReport { query: Query, key: Option<String>, body: u64 },
     Report { id: String },
@@ -98,9 +104,12 @@ impl Call {
                 let (query, at) = walk(&mut params, world, options, now)?;
                 Self::Metrics { query, at, limit }
             }
+            Endpoint::Daily => {
+                let (days, at) = days(&mut params, world, options, now)?;
+                Self::Daily { days, at, limit }
+            }
             Endpoint::Insights => {
-                let date = params.need("date")?;
-                let date = date.parse().map_err(|_| Problem::bad("BAD_PARAMETER", "`date` is written 2026-11-20"))?;
+                let date = date(&mut params, "date")?;
                 Self::Insights { account: find(world, &id)?, date, page: params.page()?, limit }
             }
             Endpoint::CreateReport => {
@@ -131,6 +140,9 @@ impl Call {
             |query: &Query| format!("{} {}..{}", ids(&query.accounts), utc_text(query.from), utc_text(query.to));
         match self {
             Self::Metrics { query, at, .. } => Some((format!("metrics {}", window(query)), at.is_none())),
+            Self::Daily { days, at, .. } => {
+                Some((format!("daily {} {}..{}", ids(&days.accounts), days.from, days.to), at.is_none()))
+            }
             Self::Insights { account, date, page, .. } => {
                 Some((format!("insights {} {date}", ids(&[*account])), *page == 1))
             }
@@ -145,6 +157,7 @@ impl Call {
         match self {
             Self::Campaigns { account, .. } | Self::Insights { account, .. } => vec![*account],
             Self::Metrics { query, .. } | Self::CreateReport { query, .. } => query.accounts.clone(),
+            Self::Daily { days, .. } => days.accounts.clone(),
             Self::Accounts { .. } | Self::Report { .. } | Self::ReportRows { .. } => Vec::new(),
         }
     }
@@ -174,11 +187,51 @@ fn open_cursor(params: &mut Params, options: &Options, now: i64) -> Result<Optio
     };
     let cursor = Cursor::open(options.seed, &sealed)
         .ok_or_else(|| Problem::bad("CURSOR_INVALID", "this is no cursor that was given out here"))?;
-    if now - cursor.at.created > options.cursor_life.as_secs() as i64 {
+    in_time(cursor.at.created, options, now)?;
+    Ok(Some(cursor))
+}
+
+/// Refuses a cursor that was given out too long ago.
+fn in_time(created: i64, options: &Options, now: i64) -> Result<(), Problem> {
+    if now - created > options.cursor_life.as_secs() as i64 {
         let life = humantime::format_duration(options.cursor_life);
         return Err(Problem::bad("CURSOR_EXPIRED", format!("the cursor is older than {life}; begin again")));
     }
-    Ok(Some(cursor))
+    Ok(())
+}
+
+/// The days of a daily request: from its parameters, or from its cursor, which they must not contradict.
+fn days(
+    params: &mut Params,
+    world: &World,
+    options: &Options,
+    now: i64,
+) -> Result<(Days, Option<DayPosition>), Problem> {
+    let Some(sealed) = params.take("cursor") else { return Ok((named_days(params, world)?, None)) };
+    let (days, at) = Days::open(options.seed, &sealed)
+        .ok_or_else(|| Problem::bad("CURSOR_INVALID", "this is no cursor that was given out here"))?;
+    in_time(at.created, options, now)?;
+    if params.has("account_ids") && named_days(params, world)? != days {
+        return Err(Problem::bad("CURSOR_MISMATCH", "the cursor belongs to another query"));
+    }
+    Ok((days, Some(at)))
+}
+
+fn named_days(params: &mut Params, world: &World) -> Result<Days, Problem> {
+    let ids = params.need("account_ids")?;
+    let accounts = accounts(world, &split(&ids))?;
+    let (from, to) = (date(params, "from_date")?, date(params, "to_date")?);
+    let days = Days { accounts, from, to };
+    match days.length() {
+        0 => Err(Problem::bad("BAD_RANGE", "`from_date` must not be after `to_date`")),
+        1..=DAYS_MAX => Ok(days),
+        _ => Err(Problem::bad("RANGE_TOO_LARGE", format!("at most {DAYS_MAX} days in one request"))),
+    }
+}
+
+fn date(params: &mut Params, name: &str) -> Result<NaiveDate, Problem> {
+    let text = params.need(name)?;
+    text.parse().map_err(|_| Problem::bad("BAD_PARAMETER", format!("`{name}` is written 2026-11-20")))
 }
 
 /// The query of a metrics request: from its parameters, or from its cursor, which they must not contradict.

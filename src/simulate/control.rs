@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use clap::ValueEnum;
 use futures::stream;
 use serde::Deserialize;
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::call::{truth_query, utc_text};
+use super::daily::Extra;
 use super::faults::FaultKind;
 use super::options::{Clock, FaultOptions};
 use super::pages::write_rows;
@@ -200,6 +201,8 @@ struct AccountBody {
     revoked: Option<bool>,
     /// Replaces all holes of the account.
     holes: Option<Vec<HoleBody>>,
+    /// Replaces all of the account's.
+    daily_extra: Option<Vec<ExtraBody>>,
 }
 
 #[derive(Deserialize)]
@@ -208,6 +211,30 @@ struct HoleBody {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtraBody {
+    date: NaiveDate,
+    #[serde(default)]
+    impressions: i64,
+    #[serde(default)]
+    clicks: i64,
+    #[serde(default)]
+    spend_micros: i64,
+}
+
+impl ExtraBody {
+    fn extra(&self, shared: &Shared, account: usize) -> Result<Extra, Problem> {
+        let unit = 10_i64.pow(6 - shared.world.accounts[account].currency.decimals);
+        if self.spend_micros % unit != 0 {
+            let message = format!("`spend_micros` is a multiple of {unit}, the smallest unit of the currency");
+            return Err(Problem::bad("BAD_BODY", message));
+        }
+        let spend = self.spend_micros / unit;
+        Ok(Extra { account, date: self.date, impressions: self.impressions, clicks: self.clicks, spend })
+    }
 }
 
 async fn set_account(State(shared): Sim, Path(id): Path<String>, body: Bytes) -> Result<Reply, Problem> {
@@ -230,9 +257,18 @@ async fn set_account(State(shared): Sim, Path(id): Path<String>, body: Bytes) ->
         }));
         state.holes = Arc::new(holes);
     }
+    if let Some(bodies) = body.daily_extra {
+        let others = state.extras.iter().filter(|extra| extra.account != account).cloned();
+        let mut extras: Vec<Extra> = others.collect();
+        for body in &bodies {
+            extras.push(body.extra(&shared, account)?);
+        }
+        state.extras = Arc::new(extras);
+    }
+    let extras = state.extras.iter().filter(|extra| extra.account == account).count();
     let holes = state.holes.iter().filter(|hole| hole.account == account);
     let holes: Vec<Value> = holes
         .map(|hole| json!({"from": utc_text(hole.from), "to": utc_text(hole.to), "until": hole.until.map(utc_text)}))
         .collect();
-    Ok(reply(json!({"id": id, "revoked": state.revoked.contains(&account), "holes": holes})))
+    Ok(reply(json!({"id": id, "revoked": state.revoked.contains(&account), "holes": holes, "daily_extra": extras})))
 }

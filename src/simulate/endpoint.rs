@@ -13,6 +13,8 @@ pub enum Endpoint {
     Metrics,
     /// One day of one account.
     Insights,
+    /// Sums over days of some accounts.
+    Daily,
     /// The creation of a report.
     CreateReport,
     /// A poll of a report.
@@ -22,11 +24,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accounts,
         Self::Campaigns,
         Self::Metrics,
         Self::Insights,
+        Self::Daily,
         Self::CreateReport,
         Self::Report,
         Self::ReportRows,
@@ -39,6 +42,7 @@ impl Endpoint {
             Self::Campaigns => "campaigns",
             Self::Metrics => "metrics",
             Self::Insights => "insights",
+            Self::Daily => "daily",
             Self::CreateReport => "create_report",
             Self::Report => "report",
             Self::ReportRows => "report_rows",

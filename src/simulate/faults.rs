@@ -67,13 +67,13 @@ impl FaultKind {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// Whether it changes what a page of metrics or report rows holds, and so needs such a page.
+    /// Whether it changes what a page of metrics, days or report rows holds, and so needs such a page.
     pub(super) fn shapes_pages(self) -> bool {
         matches!(self, Self::DuplicateRows | Self::EmptyPage | Self::NullData)
     }
 
     fn fits(self, endpoint: Endpoint) -> bool {
-        !self.shapes_pages() || matches!(endpoint, Endpoint::Metrics | Endpoint::ReportRows)
+        !self.shapes_pages() || matches!(endpoint, Endpoint::Metrics | Endpoint::Daily | Endpoint::ReportRows)
     }
 
     /// What is drawn from where no kinds are named. A stall is left out: it makes a client wait for half a minute.

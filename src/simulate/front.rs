@@ -10,6 +10,7 @@ use bytes::Bytes;
 use chrono::Utc;
 
 use super::call::{Call, Received};
+use super::daily::DayWalk;
 use super::endpoint::Endpoint;
 use super::faults::{Fault, FaultKind};
 use super::pages::{self, Walk};
@@ -222,9 +223,11 @@ fn perform(
     call: Call,
     shape: Option<FaultKind>,
 ) -> Result<(Reply, bool), Problem> {
+    let extras;
     let (now, moment, revoked) = {
         let state = shared.state();
         let now = state.now();
+        extras = state.extras.clone();
         (now, state.moment(now), state.revoked.iter().copied().collect::<Vec<usize>>())
     };
     let real_time = shared.real_time();
@@ -243,6 +246,10 @@ fn perform(
             return pages::rows(shared, walk, at, limit, shape);
         }
         Call::Insights { account, date, page, limit } => pages::insights(shared, &moment, account, date, page, limit),
+        Call::Daily { days, at, limit } => {
+            let walk = DayWalk { shared, days, moment, extras: &extras, now };
+            return Ok(walk.page(at.unwrap_or_default(), limit, shape));
+        }
         Call::CreateReport { query, key, body } => {
             shared.state().reports.create(options, query, moment, key, body, real_time)?
         }

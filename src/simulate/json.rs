@@ -2,10 +2,12 @@
 
 use std::fmt::{Display, Write};
 
+use chrono::NaiveDate;
+
 use super::hours::{Hour, utc};
 use super::scan::Row;
 use super::values::Values;
-use super::world::Campaign;
+use super::world::{Account, Campaign};
 
 /// The fields of a metrics row that a request may choose from; the key (account, campaign, hour) is always there.
 pub(super) const FIELDS: [&str; 11] = [
@@ -77,6 +79,15 @@ pub(super) fn insight_row(out: &mut String, campaign: &Campaign, hour: &Hour, va
             Halves(values.conversion_halves)
         ),
     );
+}
+
+/// Appends one row of the daily report: the sums of an account's day.
+pub(super) fn daily_row(out: &mut String, account: &Account, date: NaiveDate, sums: &Values) {
+    let decimals = account.currency.decimals;
+    push(out, format_args!(r#"{{"account_id":"{}","date":"{date}","impressions":{},"#, account.id, sums.impressions));
+    push(out, format_args!(r#""clicks":{},"spend_micros":{},"#, sums.clicks, sums.spend * 10_u64.pow(6 - decimals)));
+    let (spend, conversions) = (Money(sums.spend, decimals), Halves(sums.conversion_halves));
+    push(out, format_args!(r#""spend":"{spend}","conversions":{conversions}}}"#));
 }
 
 /// Writing to a `String` cannot fail, so the result says nothing.

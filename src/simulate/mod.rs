@@ -5,13 +5,14 @@
 //!
 //! The path of a request under /v1 is `front`; what it reads is `call` and `params`; whether it may is `quota`, how it
 //! is told `refusal`; what goes wrong is `faults`, `send` and `wire`. The data is `world` (who there is), `hours` (when), `values` (how much, at
-//! which age), walked by `scan`, written by `json` and paged by `pages` with `cursor`. `control` is /sim.
+//! which age), walked by `scan`, written by `json` and paged by `pages` with `cursor`, summed up by `daily`. `control` is /sim.
 //!
 #![doc = include_str!("guide.md")]
 
 mod call;
 mod control;
 mod cursor;
+mod daily;
 mod dice;
 mod endpoint;
 mod faults;

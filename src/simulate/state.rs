@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
+use super::daily::Extra;
 use super::dice;
 use super::faults::Faults;
 use super::options::{Clock, Options};
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) arrivals: u64,
     pub(super) revoked: BTreeSet<usize>,
     pub(super) holes: Arc<Vec<Hole>>,
+    /// What the daily report says beyond the truth.
+    pub(super) extras: Arc<Vec<Extra>>,
 }
 
 impl Shared {
@@ -59,6 +62,7 @@ impl Shared {
             arrivals: 0,
             revoked: BTreeSet::new(),
             holes: Arc::default(),
+            extras: Arc::default(),
         };
         Self {
             world: Arc::new(World::new(&options)),

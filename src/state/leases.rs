@@ -34,6 +34,14 @@ pub struct Lease {
     _lock: File,
 }
 
+/// Keeps runs of one pipeline away for as long as it lives, and gives no right to write for it: see
+/// [`State::keep_alone`].
+#[derive(Debug)]
+pub struct Alone {
+    /// Keeps the lock for as long as it is open.
+    _lock: File,
+}
+
 /// What came of asking for a lease.
 #[derive(Debug)]
 pub enum Acquired {
@@ -130,6 +138,23 @@ impl State {
             since: now,
             _lock: lock,
         }))
+    }
+
+    /// Keeps runs of `pipeline` away without a lease: no token is given out and nothing is written. For who draws from
+    /// the pipeline's quotas, whose tallies one process keeps at a time.
+    ///
+    /// # Errors
+    /// Busy where a run is under way; a storage error.
+    pub async fn keep_alone(&self, pipeline: &str, now: Instant) -> Result<Alone> {
+        if let Some(lock) = self.try_lock(pipeline).await? {
+            return Ok(Alone { _lock: lock });
+        }
+        let who = match self.busy(pipeline, now).await? {
+            Acquired::Busy { holder, since } => format!("{holder} since {}", since.format("%Y-%m-%d %H:%M:%SZ")),
+            Acquired::Held(_) => "another process".to_owned(),
+        };
+        Err(Error::new(ErrorKind::Busy, format!("pipeline `{pipeline}` is being run by {who}"))
+            .hint("wait for it to end: what it uses of the quotas and what it publishes would be missed"))
     }
 
     /// Clears the holder's name. The lock itself is given up when the lease is dropped.

@@ -54,7 +54,7 @@ mod values;
 
 pub use accounts::KnownAccount;
 pub use creations::{Creation, CreationEnd, idempotency_key};
-pub use leases::{Acquired, Lease};
+pub use leases::{Acquired, Alone, Lease};
 pub use published::PublishedUnit;
 pub use quarantine::Quarantined;
 pub use quota_use::{KeptTally, QuotaTurn, QuotaUse};

@@ -33,6 +33,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("fetch", 3),
     ("gaps", 3),
     ("run", 3),
+    ("reconcile", 3),
     ("schedule", 3),
     ("serve", 3),
     ("simulate", 3),

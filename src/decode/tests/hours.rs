@@ -193,6 +193,21 @@ fn lord_howe_shifts_by_half_an_hour() {
 }
 
 #[test]
+fn the_chatham_islands_show_a_quarter_of_an_hour_again() {
+    let read = |repeated, number: u32| {
+        let members = format!(r#""date":"2026-04-05","h":{number}"#);
+        hour(date_hour(ZoneRule::Account, repeated), "Pacific/Chatham", &members).expect("an hour")
+    };
+    // 03:45 goes back to 02:45: the hour of two, then three quarters of three, a quarter of two, and the hour of three.
+    assert_eq!(read(RepeatedHour::Folded, 2), "2026-04-04T12:15Z 2026-04-05T02:00 825 2");
+    assert_eq!(read(RepeatedHour::First, 2), "2026-04-04T12:15Z 2026-04-05T02:00 825 1");
+    assert_eq!(read(RepeatedHour::Second, 2), "2026-04-04T14:00Z 2026-04-05T02:45 765 1");
+    assert_eq!(read(RepeatedHour::Folded, 3), "2026-04-04T13:15Z 2026-04-05T03:00 825 2");
+    assert_eq!(read(RepeatedHour::Second, 3), "2026-04-04T14:15Z 2026-04-05T03:00 765 1");
+    assert_eq!(read(RepeatedHour::Folded, 4), "2026-04-04T15:15Z 2026-04-05T04:00 765 1");
+}
+
+#[test]
 fn hours_outside_the_window_are_counted_and_left_away() {
     let mut rows = Vec::new();
     for hour in ["2025-12-31T23:00:00Z", "2026-01-01T00:00:00Z", "2026-12-31T23:00:00Z", "2027-01-01T00:00:00Z"] {

@@ -185,7 +185,7 @@ fn nested_columns_and_repeated_keys() {
         let (batch, facts) =
             read(&pipeline, &format!(r#"{{"data":[{}]}}"#, record(members))).map_err(|e| e.to_string())?;
         let values = ["spend", "clicks", "quoted"].map(|name| texts(&batch, name).remove(0)).join(" ");
-        Ok::<_, String>((values, facts.unknown.into_iter().collect::<Vec<_>>().join(" ")))
+        Ok::<_, String>((values, facts.unknown.iter().map(|(path, _)| path).collect::<Vec<_>>().join(" ")))
     };
     let cases = [
         (r#""metrics":{"all":{"clicks":2,"x":{"y":1}},"spend":1},"clicks":9"#, "1 2 null", "clicks metrics.all.x"),
@@ -265,7 +265,7 @@ fn identities() {
     }
     assert!(refused(&pipeline, row("\"a-2\"", "{}")).ends_with("expected text or a number"));
 
-    pipeline.identity = Identity { account: None, campaign: path("campaign"), campaign_name: Some(path("name")) };
+    pipeline.identity = Identity { account: None, campaign: Some(path("campaign")), campaign_name: Some(path("name")) };
     assert!(refused(&pipeline, row("\"3\"", "7")).ends_with("expected one, since 2 accounts were asked for at once"));
     let (batch, _) = read(&pipeline, &format!(r#"{{"data":[{}]}}"#, row("\"3\"", "7"))).expect("a page");
     assert_eq!(
@@ -278,7 +278,24 @@ fn identities() {
 fn unknown_fields_are_few() {
     let members: Vec<String> = (0..100).map(|number| format!(r#""extra{number}":{number}"#)).collect();
     let body = format!(r#"{{"data":[{}]}}"#, record(&members.join(",")));
-    assert_eq!(facts(&counts(), &body).unknown.len(), UNKNOWN_KEPT);
+    let unknown = facts(&counts(), &body).unknown;
+    assert_eq!((unknown.iter().count(), unknown.has_more()), (UNKNOWN_KEPT, true));
+}
+
+#[test]
+fn unknown_fields_are_counted_by_record() {
+    let nested = Column { from: path("m.spend"), ..column("spend", ColumnKind::Int) };
+    let rows = [
+        record(r#""a":1,"m":{"spend":1,"a":[1,2],"b":{"c":1}},"z":null"#),
+        record(r#""m":{"b":1,"spend":2},"a":1,"a":2"#),
+        record(r#""z":1,"m":{"spend":3},"a":{}"#),
+        record(r#""m":null"#),
+    ];
+    let body = format!(r#"{{"data":[{}],"else":1}}"#, rows.join(","));
+    let (_, facts) = read(&pipeline(vec![nested]), &body).expect("a page");
+    let found: Vec<(&str, u64)> = facts.unknown.iter().collect();
+    assert_eq!(found, [("a", 3), ("m.a", 1), ("m.b", 2), ("z", 2)]);
+    assert!(!facts.unknown.has_more());
 }
 
 #[test]

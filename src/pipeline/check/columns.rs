@@ -34,7 +34,7 @@ impl Checker<'_> {
             return None;
         }
         let [account, campaign, campaign_name] = <[_; 3]>::try_from(places).ok()?;
-        Some(Identity { account, campaign: campaign?, campaign_name })
+        Some(Identity { account, campaign, campaign_name })
     }
 
     fn identity_column(&mut self, path: &KeyPath, column: &raw::Column) -> Option<super::super::JsonPath> {
@@ -106,10 +106,21 @@ impl Checker<'_> {
             self.report(path, format!("missing key `{}`: expected one of {words}", path.key("type")));
             return None;
         };
+        self.kind(path, kind, column.precision, column.scale)
+    }
+
+    /// How the value at `path` is kept.
+    pub(super) fn kind(
+        &mut self,
+        path: &KeyPath,
+        kind: raw::ColumnType,
+        precision: Option<u8>,
+        scale: Option<u8>,
+    ) -> Option<ColumnKind> {
         if kind == raw::ColumnType::Decimal {
-            return self.decimal(path, column.precision, column.scale);
+            return self.decimal(path, precision, scale);
         }
-        for (key, given) in [("precision", column.precision.is_some()), ("scale", column.scale.is_some())] {
+        for (key, given) in [("precision", precision.is_some()), ("scale", scale.is_some())] {
             if given {
                 self.wrong(&path.key(key), "has a meaning only with `type = \"decimal\"`");
             }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::problem::{KeyPath, names_a_secret};
-use super::super::{Body, Join, Method, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw};
+use super::super::{Body, Join, KeyPlace, Method, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw};
 use super::source::{common, one_listed, page_param};
 use super::{Checker, rules};
 
@@ -23,17 +23,11 @@ impl Checker<'_> {
         let path = KeyPath::root().key("request");
         let request = &file.request;
         let before = self.problems.count();
-        self.url_path(&path.key("path"), &request.path);
-        let mut used = self.placeholders(&path.key("path"), &request.path, &ALL);
-        let (query, in_query) = self.parameters(&path.key("query"), &request.query, &ALL);
-        used.extend(in_query);
-        let body = self.body(&path, request, &mut used);
-        self.asks_for_accounts(&path, file, &used);
+        let (texts, used) = self.request_texts(&path, request, &ALL);
+        self.asks_for_accounts(&path, request, &file.accounts, &used);
         self.asks_for_campaigns(&path, file, &used);
-        self.asks_for_window(&path, file, &used);
-        let mut taken: Vec<&str> = query.names().map(String::as_str).collect();
-        taken.extend(request.form.iter().flatten().map(|(name, _)| name.as_str()));
-        taken.extend(request.json.iter().flatten().map(|(name, _)| name.as_str()));
+        self.asks_for_window(&path, rules::window_size(&file.window), "window.size = 1", &used);
+        let mut taken = request.parameter_names();
         let creates = self.creates(file, &taken);
         taken.extend(request.key_param.as_deref());
         if file.report.is_none() {
@@ -43,28 +37,28 @@ impl Checker<'_> {
                 format!("`{path}` makes a report and has no pages: expected {{page_size}} in `report.rows.query`");
             self.report(&path, message);
         }
-        let time = self.time(&path.key("time"), file);
+        self.dates_fit(&path.key("time"), file);
+        let time = self.time(&path.key("time"), &request.time);
         if self.problems.count() > before {
             return None;
         }
-        Some(RequestTemplate {
-            method: match request.method {
-                raw::Method::Get => Method::Get,
-                raw::Method::Post => Method::Post,
-            },
-            path: request.path.clone(),
-            query,
-            body: body?,
-            accounts_per_request: request.accounts_per_request as usize,
-            campaigns_per_request: request.campaigns_per_request as usize,
-            join: match request.join {
-                raw::Join::Comma => Join::Comma,
-                raw::Join::Repeat => Join::Repeat,
-                raw::Join::Array => Join::Array,
-            },
-            time: time?,
-            creates: creates?,
-        })
+        let (query, body) = texts?;
+        Some(request.template(query, body, time?, creates?))
+    }
+
+    /// A request's texts, and the placeholders in them. Only those of `allowed` may stand there.
+    pub(super) fn request_texts(
+        &mut self,
+        path: &KeyPath,
+        request: &raw::Request,
+        allowed: &[Placeholder],
+    ) -> (Option<(Parameters, Body)>, Vec<Placeholder>) {
+        self.url_path(&path.key("path"), &request.path);
+        let mut used = self.placeholders(&path.key("path"), &request.path, allowed);
+        let (query, in_query) = self.parameters(&path.key("query"), &request.query, allowed);
+        used.extend(in_query);
+        let body = self.body(path, request, allowed, &mut used);
+        (body.map(|body| (query, body)), used)
     }
 
     /// Query or form parameters as texts, and the placeholders in them.
@@ -91,7 +85,13 @@ impl Checker<'_> {
         (pairs.into_iter().collect(), used)
     }
 
-    fn body(&mut self, path: &KeyPath, request: &raw::Request, used: &mut Vec<Placeholder>) -> Option<Body> {
+    fn body(
+        &mut self,
+        path: &KeyPath,
+        request: &raw::Request,
+        allowed: &[Placeholder],
+        used: &mut Vec<Placeholder>,
+    ) -> Option<Body> {
         let before = self.problems.count();
         for (key, given) in [("json", request.json.is_some()), ("form", request.form.is_some())] {
             if given && request.method == raw::Method::Get {
@@ -103,13 +103,14 @@ impl Checker<'_> {
         }
         let mut body = Body::None;
         if let Some(form) = &request.form {
-            let (form, in_form) = self.parameters(&path.key("form"), form, &ALL);
+            let (form, in_form) = self.parameters(&path.key("form"), form, allowed);
             used.extend(in_form);
             body = Body::Form(form);
         }
         if let Some(document) = &request.json {
             for (key, value) in document {
-                self.json_texts(&path.key("json").key(key), value, request.join, used);
+                let path = path.key("json").key(key);
+                self.json_texts(&path, value, &JsonTexts { join: request.join, allowed }, used);
             }
             let document = document.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
             body = Body::Json(Json::Object(document));
@@ -118,43 +119,49 @@ impl Checker<'_> {
     }
 
     /// The placeholders of every text in a JSON document.
-    fn json_texts(&mut self, path: &KeyPath, value: &Json, join: raw::Join, used: &mut Vec<Placeholder>) {
+    fn json_texts(&mut self, path: &KeyPath, value: &Json, rules: &JsonTexts<'_>, used: &mut Vec<Placeholder>) {
         match value {
             Json::String(text) => {
                 if path.segments().last().is_some_and(|key| names_a_secret(key)) {
                     self.wrong(path, "usually holds a secret: expected it in `[auth]`, as env:NAME or file:PATH");
                 }
-                let found = self.placeholders(path, text, &ALL);
-                if join == raw::Join::Repeat && found.iter().any(is_list) {
+                let found = self.placeholders(path, text, rules.allowed);
+                if rules.join == raw::Join::Repeat && found.iter().any(is_list) {
                     self.wrong(path, "cannot be repeated in a JSON body: expected `join = \"array\"` or \"comma\"");
                 }
                 used.extend(found);
             }
             Json::Array(list) => {
                 for (index, value) in list.iter().enumerate() {
-                    self.json_texts(&path.index(index), value, join, used);
+                    self.json_texts(&path.index(index), value, rules, used);
                 }
             }
             Json::Object(object) => {
                 for (key, value) in object {
-                    self.json_texts(&path.key(key), value, join, used);
+                    self.json_texts(&path.key(key), value, rules, used);
                 }
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => {}
         }
     }
 
-    fn asks_for_accounts(&mut self, path: &KeyPath, file: &raw::PipelineFile, used: &[Placeholder]) {
+    pub(super) fn asks_for_accounts(
+        &mut self,
+        path: &KeyPath,
+        request: &raw::Request,
+        accounts: &raw::Accounts,
+        used: &[Placeholder],
+    ) {
         let single = used.contains(&Placeholder::Account);
         let batch = used.contains(&Placeholder::Accounts);
-        let size = file.request.accounts_per_request;
+        let size = request.accounts_per_request;
         if size > 1 && single {
             let message = format!("is {size}, but the request names one {{account}}: expected 1, or {{accounts}}");
             self.wrong(&path.key("accounts_per_request"), message);
         } else if size > 1 && !batch {
             let message = format!("is {size}, but the request does not name them: expected {{accounts}} in it");
             self.wrong(&path.key("accounts_per_request"), message);
-        } else if !single && !batch && !one_listed(&file.accounts) {
+        } else if !single && !batch && !one_listed(accounts) {
             let message =
                 format!("`{path}` asks the same for every account: expected {{account}} or {{accounts}} in it");
             self.report(path, message);
@@ -176,34 +183,34 @@ impl Checker<'_> {
         }
     }
 
-    /// A request without its window would bring the same rows for every unit.
-    fn asks_for_window(&mut self, path: &KeyPath, file: &raw::PipelineFile, used: &[Placeholder]) {
+    /// A request without its window would bring the same rows for every unit. `size` is how much a window has at most,
+    /// `single` what makes it the least.
+    pub(super) fn asks_for_window(&mut self, path: &KeyPath, size: u32, single: &str, used: &[Placeholder]) {
         if !used.contains(&Placeholder::From) {
             self.report(path, format!("`{path}` does not say where its window begins: expected {{from}} in it"));
-        } else if !used.contains(&Placeholder::To) && rules::window_size(&file.window) > 1 {
-            let message =
-                format!("`{path}` does not say where its window ends: expected {{to}} in it, or `window.size = 1`");
+        } else if !used.contains(&Placeholder::To) && size > 1 {
+            let message = format!("`{path}` does not say where its window ends: expected {{to}} in it, or `{single}`");
             self.report(path, message);
         }
     }
 
-    fn time(&mut self, path: &KeyPath, file: &raw::PipelineFile) -> Option<TimeText> {
+    /// A date names a whole day on one clock: another clock's window would be cut or widened in silence.
+    fn dates_fit(&mut self, path: &KeyPath, file: &raw::PipelineFile) {
         let time = &file.request.time;
-        let zone = self.zone_rule(&path.key("zone"), &time.zone)?;
-        if time.format == raw::Notation::Date {
-            // A date names a whole day on one clock: another clock's window would be cut or widened in silence.
-            let fits = match file.window.align {
-                raw::Align::Hour => false,
-                raw::Align::AccountDay => time.zone == "account",
-                raw::Align::UtcDay => time.zone.eq_ignore_ascii_case("utc"),
-            };
-            if !fits {
-                let expected =
-                    "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\"";
-                self.wrong(&path.key("format"), format!("is \"date\", which names whole days: {expected}"));
-                return None;
-            }
+        let fits = match file.window.align {
+            raw::Align::Hour => false,
+            raw::Align::AccountDay => time.zone == "account",
+            raw::Align::UtcDay => time.zone.eq_ignore_ascii_case("utc"),
+        };
+        if time.format == raw::Notation::Date && !fits {
+            let expected =
+                "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\"";
+            self.wrong(&path.key("format"), format!("is \"date\", which names whole days: {expected}"));
         }
+    }
+
+    pub(super) fn time(&mut self, path: &KeyPath, time: &raw::RequestTime) -> Option<TimeText> {
+        let zone = self.zone_rule(&path.key("zone"), &time.zone)?;
         let format = match time.format {
             raw::Notation::Date => TimeFormat::Date,
             raw::Notation::Rfc3339 => TimeFormat::Rfc3339,
@@ -236,6 +243,50 @@ impl Checker<'_> {
         }
         if page_param.is_some() && page_param == common.size_param.as_ref() {
             self.wrong(&path.key("page_size_param"), "is the same as `param`: expected two parameters");
+        }
+    }
+}
+
+/// What holds for all texts of a JSON body.
+struct JsonTexts<'a> {
+    join: raw::Join,
+    allowed: &'a [Placeholder],
+}
+
+impl raw::Request {
+    /// The names of the parameters that it sends.
+    pub(super) fn parameter_names(&self) -> Vec<&str> {
+        let query = self.query.keys();
+        let form = self.form.iter().flatten().map(|(name, _)| name);
+        let json = self.json.iter().flatten().map(|(name, _)| name);
+        query.chain(form).chain(json).map(String::as_str).collect()
+    }
+
+    /// The checked request, with its checked parts.
+    pub(super) fn template(
+        &self,
+        query: Parameters,
+        body: Body,
+        time: TimeText,
+        creates: Option<KeyPlace>,
+    ) -> RequestTemplate {
+        RequestTemplate {
+            method: match self.method {
+                raw::Method::Get => Method::Get,
+                raw::Method::Post => Method::Post,
+            },
+            path: self.path.clone(),
+            query,
+            body,
+            accounts_per_request: self.accounts_per_request as usize,
+            campaigns_per_request: self.campaigns_per_request as usize,
+            join: match self.join {
+                raw::Join::Comma => Join::Comma,
+                raw::Join::Repeat => Join::Repeat,
+                raw::Join::Array => Join::Array,
+            },
+            time,
+            creates,
         }
     }
 }

@@ -115,11 +115,11 @@ pub(crate) struct Request {
     pub no_key: bool,
 }
 
-fn get() -> Method {
+pub(super) fn get() -> Method {
     Method::Get
 }
 
-fn one_account() -> u32 {
+pub(super) fn one_account() -> u32 {
     1
 }
 
@@ -127,7 +127,7 @@ fn hundred_campaigns() -> u32 {
     100
 }
 
-fn comma() -> Join {
+pub(super) fn comma() -> Join {
     Join::Comma
 }
 

@@ -257,7 +257,7 @@ async fn a_released_unit_that_the_guard_refuses_goes_back() {
     scene.run().await;
     // Another campaign's row breaks a rule, and the first one's is not there any more.
     clicks.store(-1, Ordering::Relaxed);
-    scene.pipeline.identity.campaign = path("hour");
+    scene.pipeline.identity.campaign = Some(path("hour"));
     scene.now = at("2026-11-21T12:30:00Z");
     assert_eq!(scene.run().await.quarantined, 1);
     let report = scene.errand(&Errand::Release(scene.keys().await)).await.expect("a run");

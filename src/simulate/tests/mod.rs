@@ -1,6 +1,7 @@
 //! The API over real HTTP.
 
 mod broken;
+mod daily;
 mod limits;
 mod lists;
 mod paging;
