@@ -10,7 +10,9 @@
 
 mod dispatch;
 mod publish;
+mod replay;
 mod report;
+mod tapes;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +23,7 @@ use std::time::Instant as Moment;
 use chrono::Duration;
 use tokio_util::sync::CancellationToken;
 
+use crate::cassette::Recording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
 use crate::lake::{Dataset, DatasetSpec, Lake};
@@ -34,6 +37,7 @@ use crate::telemetry::Meter;
 use crate::time::{Clock, Instant, date_at, day, hours_in, slot};
 use crate::unit::{Account, Unit, UnitKey};
 
+pub use replay::{ReplayOrder, ReplayReport, replay};
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
 
@@ -91,6 +95,7 @@ struct Run<'a> {
     dataset: Dataset,
     lease: Arc<Lease>,
     fetch: Arc<Fetch>,
+    recording: Arc<Recording>,
     progress: Arc<Progress>,
     stop: CancellationToken,
     /// The units of earlier runs that it went on with.
@@ -116,8 +121,10 @@ pub async fn run(
     let lease = acquire(environment, &pipeline.name, started).await?;
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
     let mut report = RunReport::new(&pipeline.name, order.ask);
+    let recording = Recording::new(&pipeline, environment.lake.root(), id.number(), started);
     let run = Run {
         environment,
+        recording: Arc::new(recording),
         pipeline,
         dataset,
         lease: Arc::new(lease),
@@ -131,6 +138,8 @@ pub async fn run(
         Err(error) => Err(error),
     };
     let result = passed.and(run.fetch.close().await);
+    run.recording.sweep(environment.clock.now()).await;
+    report.cassettes_lost = run.recording.lost();
     report.quotas = run.fetch.quotas().uses();
     report.latency = run.fetch.quotas().mean_latency();
     report.take_counts(&meter.read(), began.elapsed());
@@ -166,7 +175,7 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
         report.stopped = true;
         return Ok(());
     }
-    let accounts = match run.fetch.accounts(&run.stop).await {
+    let accounts = match run.list_accounts().await {
         Ok(accounts) => accounts,
         Err(Unlisted::Failed(error)) => return Err(error),
         Err(Unlisted::ComeBack { until, reason }) => {

@@ -20,6 +20,7 @@ mod publish;
 mod record;
 mod staged;
 mod store;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -32,6 +33,7 @@ use arrow::datatypes::SchemaRef;
 pub use dataset::Dataset;
 pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};
+pub use stored::{StoredPartition, accounts_seen};
 
 use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cassette::{Recording, Tape};
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
@@ -23,7 +24,7 @@ use crate::unit::Unit;
 
 use super::dispatch::{Dispatch, Turn};
 use super::publish::{Publisher, Through};
-use super::{Run, RunReport};
+use super::{Run, RunReport, tapes};
 
 /// After a stop, nothing new is published later than this: what is staged waits for the next run.
 const PUBLISH_AFTER_STOP: Duration = Duration::from_secs(4);
@@ -164,6 +165,7 @@ impl Run<'_> {
                 dataset: self.dataset.clone(),
                 state: self.environment.state.clone(),
                 lease: self.lease.clone(),
+                recording: self.recording.clone(),
                 halt: halt.clone(),
                 sender: sender.clone(),
             };
@@ -315,6 +317,7 @@ struct Worker {
     dataset: Dataset,
     state: State,
     lease: Arc<Lease>,
+    recording: Arc<Recording>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
 }
@@ -336,9 +339,15 @@ impl Worker {
     }
 
     async fn unit(&self, unit: Unit) -> Ended {
-        match self.fetch.unit(&unit, &self.halt).await {
-            Ok(slice) => self.stage(unit, slice).await.unwrap_or_else(Ended::Broken),
-            Err(UnitFailure::Failed { reason, attempts, fatal }) => Ended::Failed { unit, reason, attempts, fatal },
+        let began = self.clock.now();
+        let tape = self.recording.tape();
+        match self.fetch.unit_on(&unit, &self.halt, &tape).await {
+            Ok(slice) => self.stage(unit, slice, tape).await.unwrap_or_else(Ended::Broken),
+            Err(UnitFailure::Failed { reason, attempts, fatal }) => {
+                let header = tapes::of_failed(&self.recording, &unit, began, &reason, attempts, self.clock.now());
+                self.recording.keep(tape, header).await;
+                Ended::Failed { unit, reason, attempts, fatal }
+            }
             Err(UnitFailure::ComeBack { until, reason }) => Ended::ComeBack { unit, until, reason },
             Err(UnitFailure::Broken { kind, report }) => Ended::Broken(Error::new(kind, report)),
             Err(UnitFailure::Gone(gone)) => Ended::Gone { unit, gone },
@@ -347,8 +356,13 @@ impl Worker {
     }
 
     /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again.
-    async fn stage(&self, planned: Unit, slice: Slice) -> Result<Ended> {
+    ///
+    /// The cassette comes in between: a crash after it leaves one too many, which says nothing wrong, and never one
+    /// too few.
+    async fn stage(&self, planned: Unit, slice: Slice, tape: Tape) -> Result<Ended> {
+        let header = tapes::of_slice(&self.recording, &slice);
         let file = self.dataset.stage(&slice.unit.key, slice.rows).await?;
+        self.recording.keep(tape, header).await;
         let staged = StagedUnit {
             unit: slice.unit,
             window: slice.window,
