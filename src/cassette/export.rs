@@ -97,8 +97,7 @@ impl Disguise {
                     *id = self.whole(id);
                 }
                 let names = std::mem::take(&mut part.campaign_names);
-                part.campaign_names =
-                    names.iter().map(|(id, name)| (self.whole(id), self.whole(name))).collect();
+                part.campaign_names = names.iter().map(|(id, name)| (self.whole(id), self.whole(name))).collect();
             }
             Line::Exchange(exchange) => self.exchange(exchange),
             Line::Pipeline { text, .. } => *text = self.text(text),

@@ -83,9 +83,8 @@ impl Index {
     /// The answer to `arrived`, and the next one of that request the next time; `None` where it was never recorded.
     pub fn answer(&mut self, arrived: &Arrived) -> Option<&Exchange> {
         let query = pairs(&arrived.query);
-        let fits = |entry: &Entry| {
-            entry.method == arrived.method && entry.path == arrived.path && fits(&entry.query, &query)
-        };
+        let fits =
+            |entry: &Entry| entry.method == arrived.method && entry.path == arrived.path && fits(&entry.query, &query);
         let same_body = |entry: &Entry| entry.body.as_deref().unwrap_or_default() == arrived.body;
         let place = self.entries.iter().position(|entry| fits(entry) && same_body(entry));
         let place = place.or_else(|| self.entries.iter().position(fits))?;

@@ -96,7 +96,12 @@ impl Recording {
         let shelf = self.shelf.clone();
         match blocking(move || shelf.sweep(now, age, size)).await {
             Ok(swept) if swept.files > 0 => {
-                tracing::info!(pipeline = self.pipeline, files = swept.files, bytes = swept.bytes, "old responses removed");
+                tracing::info!(
+                    pipeline = self.pipeline,
+                    files = swept.files,
+                    bytes = swept.bytes,
+                    "old responses removed"
+                );
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(pipeline = self.pipeline, "old responses stay: {}", error.report()),

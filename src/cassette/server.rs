@@ -75,7 +75,8 @@ pub async fn serve(index: Index, address: SocketAddr, stop: CancellationToken) -
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let taken = listener.local_addr().map_err(failed)?;
     let shared = Shared { index: Arc::new(Mutex::new(index)), origin: format!("http://{taken}") };
-    let router = Router::new().fallback(answer).layer(axum::extract::DefaultBodyLimit::max(MOST_BODY)).with_state(shared);
+    let router =
+        Router::new().fallback(answer).layer(axum::extract::DefaultBodyLimit::max(MOST_BODY)).with_state(shared);
     tokio::spawn(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {
@@ -106,9 +107,8 @@ async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, headers:
 fn recorded(exchange: &Exchange, origin: &str) -> Response {
     let there = Url::parse(&exchange.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
     // A link of the platform's must lead back here, or the first page would be the last.
-    let here = |text: &str| {
-        text.replace(&there, origin).replace(&there.replace('/', "\\/"), &origin.replace('/', "\\/"))
-    };
+    let here =
+        |text: &str| text.replace(&there, origin).replace(&there.replace('/', "\\/"), &origin.replace('/', "\\/"));
     let body = match &exchange.body {
         Some(text) => here(text).into_bytes(),
         None => exchange.bytes().unwrap_or_default(),

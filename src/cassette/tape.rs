@@ -62,8 +62,7 @@ impl Tape {
 
     /// An empty one. Of response headers also `declared` (in lower case) are kept.
     pub fn on(declared: Arc<[String]>) -> Tape {
-        let recorder =
-            Recorder { encoder: None, declared, secrets: Vec::new(), taken: 0, exchanges: 0, broken: None };
+        let recorder = Recorder { encoder: None, declared, secrets: Vec::new(), taken: 0, exchanges: 0, broken: None };
         Tape { recorder: Some(Mutex::new(recorder)) }
     }
 

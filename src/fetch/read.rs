@@ -117,12 +117,7 @@ impl From<Halt> for Cut {
 }
 
 impl Fetch {
-    pub(super) async fn read_unit(
-        &self,
-        unit: &Unit,
-        stop: &CancellationToken,
-        tape: &Tape,
-    ) -> Result<Slice, NoSlice> {
+    pub(super) async fn read_unit(&self, unit: &Unit, stop: &CancellationToken, tape: &Tape) -> Result<Slice, NoSlice> {
         let mut sent = 0;
         let mut restarts = 0;
         let mut gone = Vec::new();

@@ -138,13 +138,8 @@ impl Client {
         let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         let escaped = serde_json::Value::from(secret).to_string();
         let escaped = escaped.trim_start_matches('"').trim_end_matches('"').to_owned();
-        let forms = [
-            encoded.replace('+', "%20"),
-            encoded.to_ascii_lowercase(),
-            encoded,
-            escaped.replace('/', "\\/"),
-            escaped,
-        ];
+        let forms =
+            [encoded.replace('+', "%20"), encoded.to_ascii_lowercase(), encoded, escaped.replace('/', "\\/"), escaped];
         for form in forms {
             if form != secret && form.len() >= secret.len() {
                 self.secrets.push(Secret::new(form));

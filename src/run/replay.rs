@@ -175,8 +175,7 @@ pub async fn replay(
     };
     let result = result.and(remove(&folder).await);
     report.elapsed = began.elapsed();
-    let ended =
-        environment.state.end_run(id, &report.summary(result.as_ref().err()), environment.clock.now()).await;
+    let ended = environment.state.end_run(id, &report.summary(result.as_ref().err()), environment.clock.now()).await;
     let released = environment.state.release(&lease).await;
     result.and(ended).and(released).map(|()| report)
 }
@@ -345,8 +344,7 @@ impl Replay<'_> {
     /// Makes the state know what the lake holds now, as the runs did. Nothing that it knows moves back.
     async fn record(&self, rebuilt: Rebuilt, report: &mut ReplayReport) -> Result<()> {
         let (state, name, now) = (&self.environment.state, &self.pipeline.name, self.environment.clock.now());
-        let known: BTreeSet<String> =
-            state.accounts(name).await?.into_iter().map(|known| known.account.id).collect();
+        let known: BTreeSet<String> = state.accounts(name).await?.into_iter().map(|known| known.account.id).collect();
         for (id, (account, first_run)) in &rebuilt.accounts {
             // A living state knows newer names than an old cassette.
             if !known.contains(id) && self.is_wanted(id) {

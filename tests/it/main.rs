@@ -24,6 +24,7 @@ mod quota_told;
 mod readers;
 mod recovery;
 mod reference;
+mod replay;
 mod reports;
 mod restatement;
 mod sample;

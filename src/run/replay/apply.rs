@@ -128,10 +128,7 @@ async fn rows_of(stored: Option<&StoredPartition>, hour: Instant) -> Result<Opti
 }
 
 /// Every account of these rows, with the moment at which the oldest of its old ones was first seen.
-fn seen_by_account<'a>(
-    old: Option<&'a RecordBatch>,
-    new: Option<&'a RecordBatch>,
-) -> BTreeMap<&'a str, Option<i64>> {
+fn seen_by_account<'a>(old: Option<&'a RecordBatch>, new: Option<&'a RecordBatch>) -> BTreeMap<&'a str, Option<i64>> {
     let mut oldest: BTreeMap<&str, Option<i64>> = BTreeMap::new();
     for (account, _) in new.map(accounts_seen).unwrap_or_default() {
         oldest.entry(account).or_default();

@@ -56,8 +56,11 @@ fn survey(shelf: &Shelf, dates: Window, accounts: &[String], dataset: &Dataset) 
     }
     if empty {
         let folder = shelf.folder().display();
-        return Err(Error::bad_input(format!("`{folder}` holds no cassette that was recorded since {}", dates.from().date_naive()))
-            .hint("with `raw = \"7d\"` in the pipeline file, runs keep their responses from then on"));
+        return Err(Error::bad_input(format!(
+            "`{folder}` holds no cassette that was recorded since {}",
+            dates.from().date_naive()
+        ))
+        .hint("with `raw = \"7d\"` in the pipeline file, runs keep their responses from then on"));
     }
     Ok(Survey { runs: runs.into_values().flat_map(in_order).collect(), unreadable })
 }
