@@ -4,12 +4,14 @@
 //! the cassette knows of: the same everywhere in the file. Ids of digits become other digits, so that a number in a body
 //! stays a number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use url::form_urlencoded;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::format::{Exchange, Header, Line};
+use crate::pipeline::Pipeline;
 
 /// Shorter ids are parts of everything: they are replaced only where quotes, `/`, `=` or `,` enclose them.
 const SHORTEST: usize = 4;
@@ -22,9 +24,9 @@ pub struct Disguise {
 }
 
 impl Disguise {
-    /// For everything that the header and the parts of a cassette name. Another `seed` gives other hashes, which nobody
-    /// can guess back.
-    pub fn new(header: &Header, lines: &[Line], seed: u64) -> Disguise {
+    /// For everything that the header and the parts of a cassette name, and for `campaigns`. Another `seed` gives other
+    /// hashes, which nobody can guess back.
+    pub fn new(header: &Header, lines: &[Line], campaigns: &BTreeSet<String>, seed: u64) -> Disguise {
         let mut words: BTreeMap<String, String> = BTreeMap::new();
         let mut add = |word: &str, kind: &str| {
             if !word.is_empty() {
@@ -48,6 +50,9 @@ impl Disguise {
                 add(name, "campaign");
             }
         }
+        for word in campaigns {
+            add(word, "campaign");
+        }
         let mut words: Vec<(String, String)> = words.into_iter().collect();
         words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
         Disguise { words }
@@ -60,7 +65,7 @@ impl Disguise {
             text = replaced(&text, word, replacement);
             let encoded: String = form_urlencoded::byte_serialize(word.as_bytes()).collect();
             let escaped = serde_json::Value::from(word.as_str()).to_string();
-            let escaped = escaped.trim_matches('"');
+            let escaped = &escaped[1..escaped.len() - 1];
             for form in [encoded.replace('+', "%20"), encoded, escaped.to_owned(), escaped.replace('/', "\\/")] {
                 if form != *word {
                     text = replaced(&text, &form, replacement);
@@ -131,6 +136,31 @@ impl Disguise {
     }
 }
 
+/// The ids and names of campaigns in the pages of a cassette, where this pipeline file says that they are.
+pub fn campaigns_in(lines: &[Line], pipeline: &Pipeline) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let identity = &pipeline.identity;
+    for line in lines {
+        let Line::Exchange(exchange) = line else { continue };
+        let Some(document) = exchange.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok()) else {
+            continue;
+        };
+        for records in pipeline.records.path.values_in(&document) {
+            for record in records.as_array().map_or(std::slice::from_ref(records), Vec::as_slice) {
+                let places = std::iter::once(&identity.campaign).chain(&identity.campaign_name);
+                for value in places.flat_map(|place| place.values_in(record)) {
+                    match value {
+                        Value::String(text) => found.insert(text.clone()),
+                        Value::Number(number) => found.insert(number.to_string()),
+                        _ => false,
+                    };
+                }
+            }
+        }
+    }
+    found
+}
+
 /// Digits for digits, else the kind and a hash.
 fn replacement(word: &str, kind: &str, seed: u64) -> String {
     let hash = xxh3_64_with_seed(word.as_bytes(), seed);
@@ -150,8 +180,7 @@ fn replaced(text: &str, word: &str, replacement: &str) -> String {
     while let Some(place) = rest.find(word) {
         let (before, after) = (&rest[..place], &rest[place + word.len()..]);
         out.push_str(before);
-        let left = before.chars().next_back().or_else(|| out.chars().next_back());
-        let alone = encloses(left, word) && encloses(after.chars().next(), word);
+        let alone = encloses(left_of(&out), word) && encloses(after.chars().next(), word);
         out.push_str(if alone { replacement } else { word });
         rest = after;
     }
@@ -159,11 +188,20 @@ fn replaced(text: &str, word: &str, replacement: &str) -> String {
     out
 }
 
+/// The character before a word; that which `%2C` stands for, where it is so written.
+fn left_of(text: &str) -> Option<char> {
+    let encoded = text.len().checked_sub(3).and_then(|begin| text.get(begin..)).filter(|end| end.starts_with('%'));
+    match encoded.and_then(|end| u8::from_str_radix(&end[1..], 16).ok()) {
+        Some(byte) => Some(char::from(byte)),
+        None => text.chars().next_back(),
+    }
+}
+
 /// Whether a word may end at this neighbour.
 fn encloses(neighbour: Option<char>, word: &str) -> bool {
     match neighbour {
         None => true,
-        Some(found) if word.len() < SHORTEST => matches!(found, '"' | '/' | '=' | ',' | '?' | '&'),
+        Some(found) if word.len() < SHORTEST => matches!(found, '"' | '/' | '=' | ',' | '?' | '&' | '%'),
         Some(found) => !found.is_alphanumeric(),
     }
 }
@@ -182,7 +220,8 @@ mod tests {
         let disguise = disguise(&["Shoes & \"Söhne\"", "100001"]);
         let name = replacement("Shoes & \"Söhne\"", "account", 7);
         let number = replacement("100001", "account", 7);
-        assert_eq!(disguise.text("/a/100001?n=Shoes+%26+%22S%C3%B6hne%22"), format!("/a/{number}?n={name}"));
+        let url = disguise.text("/a/100001?n=Shoes+%26+%22S%C3%B6hne%22&ids=2%2C100001");
+        assert_eq!(url, format!("/a/{number}?n={name}&ids=2%2C{number}"));
         assert_eq!(
             disguise.text(r#"{"id":100001,"name":"Shoes & \"Söhne\"","spend":1000017}"#),
             format!(r#"{{"id":{number},"name":"{name}","spend":1000017}}"#)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::cassette::export::campaigns_in;
 use crate::cassette::{Cassette, Disguise, Header, Kept, Line, Shelf, server};
 use crate::error::{Error, Outcome, Result};
 use crate::time::short;
@@ -105,7 +106,9 @@ fn export(settings: &Settings, screen: &Screen, arguments: &ExportArguments) -> 
         lines.insert(0, line);
     }
     let (header, lines) = if arguments.anonymous {
-        let disguise = Disguise::new(&header, &lines, rand::random());
+        // Without its file nobody can say where in the pages campaigns are named.
+        let campaigns = campaigns_in(&lines, settings.pipeline(&header.pipeline)?.as_ref());
+        let disguise = Disguise::new(&header, &lines, &campaigns, rand::random());
         (disguise.header(&header), lines.iter().map(|line| disguise.line(line)).collect())
     } else {
         (header, lines)

@@ -53,6 +53,8 @@ fn picked(name: &str, equals: &str) -> Column {
 fn pipeline(columns: Vec<Column>) -> Pipeline {
     let millisecond = Duration::from_millis(1);
     Pipeline {
+        raw: None,
+        digest: String::new(),
         report: None,
         usage: Vec::new(),
         name: "shop".to_owned(),

@@ -137,11 +137,12 @@ impl Client {
     fn hide(&mut self, secret: &str) {
         let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         let escaped = serde_json::Value::from(secret).to_string();
-        let escaped = escaped.trim_start_matches('"').trim_end_matches('"').to_owned();
+        // Without the quotes around it.
+        let escaped = escaped[1..escaped.len() - 1].to_owned();
         let forms =
             [encoded.replace('+', "%20"), encoded.to_ascii_lowercase(), encoded, escaped.replace('/', "\\/"), escaped];
         for form in forms {
-            if form != secret && form.len() >= secret.len() {
+            if form != secret {
                 self.secrets.push(Secret::new(form));
             }
         }
