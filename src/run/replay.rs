@@ -201,11 +201,11 @@ impl Replay<'_> {
         report.unreadable = unreadable;
         let mut rebuilt = Rebuilt::default();
         for taped in &runs {
-            if self.stop.is_cancelled() {
-                report.stopped = true;
-                return Ok(());
-            }
             self.play_run(taped, &mut rebuilt, report).await?;
+        }
+        if self.stop.is_cancelled() {
+            report.stopped = true;
+            return Ok(());
         }
         self.apply_all(&rebuilt, report).await?;
         self.record(rebuilt, report).await

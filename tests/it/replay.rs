@@ -320,13 +320,13 @@ fn an_exported_unit_is_fit_to_be_shown() {
 }
 
 /// `cassette serve` as a process; killed when it is dropped.
-struct Served {
+pub struct Served {
     process: Child,
     url: String,
 }
 
 impl Served {
-    fn start(sandbox: &Sandbox, path: &str) -> Served {
+    pub fn start(sandbox: &Sandbox, path: &str) -> Served {
         let mut command = sandbox.command(&["cassette", "serve", path]);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut line = String::new();
