@@ -116,10 +116,8 @@ impl Disguise {
         for (_, value) in exchange.request_headers.iter_mut().chain(&mut exchange.headers) {
             *value = self.text(value);
         }
-        for text in [&mut exchange.request_body, &mut exchange.body, &mut exchange.error] {
-            if let Some(text) = text {
-                *text = self.text(text);
-            }
+        for text in [&mut exchange.request_body, &mut exchange.body, &mut exchange.error].into_iter().flatten() {
+            *text = self.text(text);
         }
         // What is no text cannot be looked through.
         if exchange.body_base64.take().is_some() {

@@ -145,8 +145,8 @@ fn run_documented(sandbox: &Sandbox, document: &str, line: &str) {
 fn a_unit(sandbox: &Sandbox) -> String {
     let listed = sandbox.run(&["cassette", "list", "--format", "json"]).expect_code(0).out;
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
-    let digests = listed.as_array().expect("a list").iter().filter_map(|cassette| cassette["digest"].as_str());
-    digests.last().expect("a unit").to_owned()
+    let mut digests = listed.as_array().expect("a list").iter().filter_map(|cassette| cassette["digest"].as_str());
+    digests.next_back().expect("a unit").to_owned()
 }
 
 fn simulates(mut arguments: Vec<&str>) {
