@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::cassette::Tape;
 use crate::decode::{Decoder, UnknownFields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::client::Client;
@@ -242,11 +243,19 @@ impl Fetch {
     /// # Errors
     /// [`Unlisted`].
     pub async fn accounts(&self, stop: &CancellationToken) -> Result<Vec<Account>, Unlisted> {
+        self.accounts_on(stop, &Tape::off()).await
+    }
+
+    /// As [`Fetch::accounts`], with everything that was asked and answered on `tape`.
+    ///
+    /// # Errors
+    /// [`Unlisted`].
+    pub async fn accounts_on(&self, stop: &CancellationToken, tape: &Tape) -> Result<Vec<Account>, Unlisted> {
         let accounts = match &self.pipeline.accounts {
             Accounts::List(accounts) => accounts.clone(),
             Accounts::Endpoint { .. } => {
                 let span = tracing::info_span!("accounts", pipeline = %self.pipeline.name);
-                let listed = self.list_accounts(stop).instrument(span).await;
+                let listed = self.list_accounts(stop, tape).instrument(span).await;
                 listed.map_err(|halt| self.no_accounts(halt))?
             }
         };
@@ -260,8 +269,16 @@ impl Fetch {
     /// # Errors
     /// [`UnitFailure`]; nothing of the unit remains then.
     pub async fn unit(&self, unit: &Unit, stop: &CancellationToken) -> Result<Slice, UnitFailure> {
+        self.unit_on(unit, stop, &Tape::off()).await
+    }
+
+    /// As [`Fetch::unit`], with everything that was asked and answered on `tape`.
+    ///
+    /// # Errors
+    /// [`UnitFailure`]; the tape holds what was answered before.
+    pub async fn unit_on(&self, unit: &Unit, stop: &CancellationToken, tape: &Tape) -> Result<Slice, UnitFailure> {
         let span = tracing::info_span!("unit", key = %unit.key);
-        self.read_unit(unit, stop).instrument(span).await.map_err(|end| match end {
+        self.read_unit(unit, stop, tape).instrument(span).await.map_err(|end| match end {
             read::NoSlice::Gone(gone) => UnitFailure::Gone(gone),
             read::NoSlice::Halted(halt) => self.failure(halt),
         })

@@ -35,7 +35,7 @@
 //! |---|---|---|
 //! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
 //! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`], [`quality`] | functions of their arguments |
-//! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
+//! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], [`cassette`], `query` | each owns one outside thing |
 //! | story | [`fetch`], [`gaps`], [`run`], [`reconcile`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
 //! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
@@ -65,6 +65,7 @@ pub mod request;
 pub mod retry;
 pub mod usage;
 
+pub mod cassette;
 pub mod http;
 pub mod lake;
 #[cfg(feature = "query")]

@@ -12,7 +12,9 @@ mod dispatch;
 mod leftovers;
 mod publish;
 mod quarantine;
+mod replay;
 mod report;
+mod tapes;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +25,7 @@ use std::time::Instant as Moment;
 use chrono::Duration;
 use tokio_util::sync::CancellationToken;
 
+use crate::cassette::Recording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
 use crate::gaps;
@@ -40,6 +43,7 @@ use crate::unit::{Account, Unit, UnitKey};
 
 use quarantine::Task;
 pub use quarantine::{Errand, drop_quarantined, run_errand};
+pub use replay::{ReplayOrder, ReplayReport, replay};
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
 
@@ -99,6 +103,7 @@ struct Run<'a> {
     dataset: Dataset,
     lease: Arc<Lease>,
     fetch: Arc<Fetch>,
+    recording: Arc<Recording>,
     progress: Arc<Progress>,
     stop: CancellationToken,
     /// The units of earlier runs that it went on with.
@@ -136,8 +141,10 @@ async fn carry_out(
     let refresh = Refresh::new(pipeline.clone(), &environment.state.learn(&lease, &pipeline, started).await?);
     let id = environment.state.begin_run(&pipeline.name, task.kind(), started).await?;
     let mut report = RunReport::new(&pipeline.name, task.ask());
+    let recording = Recording::new(&pipeline, environment.lake.root(), id.number(), started);
     let run = Run {
         environment,
+        recording: Arc::new(recording),
         pipeline,
         refresh,
         dataset,
@@ -155,6 +162,8 @@ async fn carry_out(
         Err(error) => Err(error),
     };
     let result = passed.and(run.fetch.close().await);
+    run.recording.sweep(environment.clock.now()).await;
+    report.cassettes_lost = run.recording.lost();
     report.quotas = run.fetch.quotas().uses();
     report.latency = run.fetch.quotas().mean_latency();
     report.take_counts(&meter.read(), began.elapsed());
@@ -195,7 +204,7 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
         report.stopped = true;
         return Ok(());
     }
-    let accounts = match run.fetch.accounts(&run.stop).await {
+    let accounts = match run.list_accounts().await {
         Ok(accounts) => accounts,
         Err(Unlisted::Failed(error)) => return Err(error),
         Err(Unlisted::ComeBack { until, reason }) => {

@@ -80,12 +80,15 @@ impl Secret {
 /// Shorter secrets are parts of ordinary words; masking them would make messages unreadable and tell the secret.
 const SHORTEST_MASKED: usize = 4;
 
+/// What stands in a text in the place of a secret.
+pub const MASKED: &str = "[secret]";
+
 /// `text` with every one of `secrets` in it replaced: platforms repeat tokens in their error messages.
 pub fn mask(text: &str, secrets: &[Secret]) -> String {
     let mut masked = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_MASKED) {
         if masked.contains(secret.expose()) {
-            masked = masked.replace(secret.expose(), "[secret]");
+            masked = masked.replace(secret.expose(), MASKED);
         }
     }
     masked
@@ -93,13 +96,13 @@ pub fn mask(text: &str, secrets: &[Secret]) -> String {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
+        f.write_str(MASKED)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
+        f.write_str(MASKED)
     }
 }
 

@@ -6,6 +6,10 @@ use std::sync::LazyLock;
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+mod kept;
+
+pub(super) use kept::{CassetteCommand, ExportArguments, ReplayArguments};
+
 use crate::telemetry::LogFormat;
 use crate::time::Instant;
 
@@ -118,6 +122,24 @@ pub(super) enum Command {
         Examples:\n  hourmark backfill demo --from 2026-10-01 --to 2026-11-01\n  \
         hourmark backfill demo --from 2026-11-01 --to 2026-11-03 --accounts 100001,100002 --again")]
     Backfill(BackfillArguments),
+
+    /// Rebuilds the lake's dates from kept responses, with the pipeline file as it is now; sends nothing
+    #[command(
+        after_help = "Dates are the lake's folders (UTC); `--to` is the first one that is not rebuilt. Responses are kept \
+        where the pipeline file says `raw = \"7d\"`.\n\n\
+        Examples:\n  hourmark replay demo --from 2026-11-18 --to 2026-11-21\n  \
+        hourmark replay demo --from 2026-11-18 --to 2026-11-21 --accounts 100001"
+    )]
+    Replay(ReplayArguments),
+
+    /// Kept responses: lists them, makes one file for a bug report, serves them as an API
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  hourmark cassette list demo\n  \
+            hourmark cassette export a1b2c3d4e5f60718 --anonymous --output report.jsonl\n  \
+            hourmark cassette serve data/lake/_raw/demo"
+    )]
+    Cassette(CassetteCommand),
 
     /// Says what a run or a backfill would ask for, and how long it would take; sends nothing
     #[command(after_help = "Examples:\n  hourmark plan\n  hourmark plan demo --from 2026-10-01 --to 2026-11-01")]

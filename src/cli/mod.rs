@@ -1,6 +1,7 @@
 //! The command line: what may be typed, what is meant by it, and what is printed.
 
 mod arguments;
+mod cassette;
 mod check;
 mod demo;
 mod documents;
@@ -13,6 +14,7 @@ mod quarantine;
 mod query;
 mod quota;
 mod reconcile;
+mod replay;
 mod report;
 mod runs;
 mod screen;
@@ -67,6 +69,8 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Run(arguments) => runs::run(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Schedule(arguments) => runs::schedule(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Backfill(arguments) => runs::backfill(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Replay(arguments) => replay::replay(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Cassette(command) => cassette::cassette(&settings()?, &screen, command, stop_on_signal()).await,
         Command::Plan(arguments) => planned::plan(&settings()?, &screen, arguments).await,
         Command::Quota(arguments) => quota::quota(&settings()?, &screen, arguments).await,
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,

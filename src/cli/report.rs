@@ -59,6 +59,10 @@ pub(super) fn table(report: &RunReport) -> String {
     if !report.unknown_fields.is_empty() {
         fact("unknown", format!("fields that no column names: {}", report.unknown_fields));
     }
+    if report.cassettes_lost > 0 {
+        let lost = report.cassettes_lost;
+        fact("not kept", format!("the responses of {lost} units: `hourmark replay` cannot read them again"));
+    }
     for failure in report.failures.iter().take(FAILURES_SHOWN) {
         fact("failed", format!("{}: {}", failure.unit, failure.reason));
     }

@@ -54,6 +54,8 @@ fn picked(name: &str, equals: &str) -> Column {
 fn pipeline(columns: Vec<Column>) -> Pipeline {
     let millisecond = Duration::from_millis(1);
     Pipeline {
+        raw: None,
+        digest: String::new(),
         report: None,
         reconcile: None,
         usage: Vec::new(),

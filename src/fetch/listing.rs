@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{CampaignCell, Fetch};
 use crate::allowance::Needs;
+use crate::cassette::Tape;
 use crate::decode::{PageFacts, UnknownFields};
 use crate::error::{Error, Result};
 use crate::http::cache;
@@ -46,12 +47,12 @@ struct Item {
 
 impl Fetch {
     /// The accounts as the platform lists them.
-    pub(super) async fn list_accounts(&self, stop: &CancellationToken) -> Result<Vec<Account>, Halt> {
+    pub(super) async fn list_accounts(&self, stop: &CancellationToken, tape: &Tape) -> Result<Vec<Account>, Halt> {
         let Accounts::Endpoint { list, time_zone, time_zone_default, currency } = &self.pipeline.accounts else {
             return Ok(Vec::new());
         };
         let mut accounts = Vec::new();
-        for item in self.list(list, None, stop, &mut 0).await? {
+        for item in self.list(list, None, stop, tape, &mut 0).await? {
             let time_zone = zone_of(&item, time_zone.as_ref(), *time_zone_default)?;
             let currency = currency.as_ref().and_then(|path| text_at(path, &item.whole)).unwrap_or_default();
             accounts.push(Account { id: item.id, name: item.name, time_zone, currency });
@@ -65,6 +66,7 @@ impl Fetch {
         list: &CampaignList,
         account: &Account,
         stop: &CancellationToken,
+        tape: &Tape,
         sent: &mut u32,
     ) -> Result<Arc<Campaigns>, Halt> {
         let cell: CampaignCell = {
@@ -74,7 +76,7 @@ impl Fetch {
         let listed = cell.get_or_try_init(|| async {
             let mut campaigns = Campaigns::default();
             let mut seen = std::collections::HashSet::new();
-            for item in self.list(&list.list, Some(account), stop, sent).await? {
+            for item in self.list(&list.list, Some(account), stop, tape, sent).await? {
                 if !item.name.is_empty() {
                     campaigns.names.insert(item.id.clone(), item.name);
                 }
@@ -93,6 +95,7 @@ impl Fetch {
         list: &Listing,
         account: Option<&Account>,
         stop: &CancellationToken,
+        tape: &Tape,
         sent: &mut u32,
     ) -> Result<Vec<Item>, Halt> {
         let needs = Needs {
@@ -108,7 +111,7 @@ impl Fetch {
                 return Err(Halt::Stopped);
             }
             let request = listing_request(&self.pipeline.api, list, account, pager.at())?;
-            let (listed, link) = self.list_page(list, &request, &needs, stop, sent).await?;
+            let (listed, link) = self.list_page(list, &request, &needs, stop, tape, sent).await?;
             items.extend(listed.items);
             match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
@@ -125,6 +128,7 @@ impl Fetch {
         request: &Request,
         needs: &Needs,
         stop: &CancellationToken,
+        tape: &Tape,
         sent: &mut u32,
     ) -> Result<(Listed, Option<String>), Halt> {
         let key = cache::key(request);
@@ -132,12 +136,15 @@ impl Fetch {
         // What cannot be read any more (the file names other paths now) is asked for anew.
         let known = stored.and_then(|known| Some((read_page(&known.body, list).ok()?, known)));
         let known = match known {
-            Some((listed, known)) if cache::is_fresh(&known, self.clock.now()) => return Ok((listed, known.link)),
+            Some((listed, known)) if cache::is_fresh(&known, self.clock.now()) => {
+                tape.cached(needs.endpoint, request, &known.body, known.link.as_deref(), &self.client());
+                return Ok((listed, known.link));
+            }
             Some((listed, known)) => Some((listed, known)),
             None => None,
         };
         let condition = known.as_ref().map(|(_, known)| known);
-        let asking = Asking { request, needs, known: condition, stop };
+        let asking = Asking { request, needs, known: condition, stop, tape, page_of: None };
         match self.ask(&asking, sent, |response: &Response| read_page(&response.body, list)).await? {
             Answered::Read(listed, response) => {
                 if let Some(kept) = cache::keep(&response, self.clock.now()) {
@@ -153,6 +160,7 @@ impl Fetch {
                 self.meter.add(Count::NotModified, 1);
                 let kept = cache::renewed(known, &response.headers, self.clock.now());
                 self.store(&key, &kept).await?;
+                tape.cached(needs.endpoint, request, &kept.body, kept.link.as_deref(), &self.client());
                 Ok((listed, kept.link))
             }
         }

@@ -11,6 +11,7 @@ use super::parts::{Part, ended_by, halved, parts};
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{Fetch, Gone, Slice};
 use crate::allowance::Needs;
+use crate::cassette::Tape;
 use crate::decode::{DecodeError, PageContext, PageFacts, Rows, UnknownFields};
 use crate::error::{Error, Result as Outcome};
 use crate::page::{Next, PageCursor, Pager};
@@ -77,6 +78,14 @@ pub(super) struct Reading<'a> {
     pub(super) part: &'a Part,
     pub(super) context: &'a PageContext<'a>,
     pub(super) stop: &'a CancellationToken,
+    pub(super) tape: &'a Tape,
+}
+
+impl Reading<'_> {
+    /// To ask for `request`; for a page of rows with the part that it is of.
+    pub(super) fn asking<'a>(&'a self, request: &'a Request, needs: &'a Needs, page_of: Option<u32>) -> Asking<'a> {
+        Asking { request, needs, known: None, stop: self.stop, tape: self.tape, page_of }
+    }
 }
 
 /// Why the pages were not read to the end.
@@ -111,7 +120,7 @@ impl From<Halt> for Cut {
 }
 
 impl Fetch {
-    pub(super) async fn read_unit(&self, unit: &Unit, stop: &CancellationToken) -> Result<Slice, NoSlice> {
+    pub(super) async fn read_unit(&self, unit: &Unit, stop: &CancellationToken, tape: &Tape) -> Result<Slice, NoSlice> {
         let mut sent = 0;
         let mut restarts = 0;
         let mut gone = Vec::new();
@@ -122,7 +131,9 @@ impl Fetch {
             if accounts.is_empty() {
                 return Err(NoSlice::Gone(gone));
             }
-            match self.read_once(unit, &accounts, alone, stop, &mut sent).await {
+            // Whatever an earlier turn had read is not part of the slice.
+            tape.back_to(0);
+            match self.read_once(unit, &accounts, alone, stop, tape, &mut sent).await {
                 Ok(slice) => return Ok(Slice { gone, ..slice }),
                 Err(Cut::Halted(halt)) => return Err(halt.into()),
                 Err(Cut::TokenDied(halt)) if restarts == RESTARTS => return Err(halt.into()),
@@ -182,6 +193,7 @@ impl Fetch {
         accounts: &[Account],
         alone: bool,
         stop: &CancellationToken,
+        tape: &Tape,
         sent: &mut u32,
     ) -> Result<Slice, Cut> {
         let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -200,10 +212,11 @@ impl Fetch {
         let mut gathered = Gathered { rows, page_starts: Vec::new(), outside: 0, unknown };
         for part in &parts {
             let Some(closed) = ended_by(part.window, ended) else { continue };
-            let campaigns = self.campaigns_of(part, stop, sent).await?;
+            let campaigns = self.campaigns_of(part, stop, tape, sent).await?;
             let names = names_of(&campaigns);
             let context = PageContext { accounts: &part.accounts, campaign_names: &names, window: closed };
-            let reading = Reading { unit, part, context: &context, stop };
+            tape.part(part.number, &context);
+            let reading = Reading { unit, part, context: &context, stop, tape };
             match begun.iter().find(|creation| creation.part == part.number) {
                 Some(creation) if self.pipeline.report.is_some() => {
                     self.read_report(&reading, creation, sent, &mut gathered).await?;
@@ -278,7 +291,7 @@ impl Fetch {
             let first = page.number == 1;
             let request = make(page).map_err(Halt::from)?;
             let request = self.keyed(reading, request).await?;
-            let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+            let asking = reading.asking(&request, &needs, Some(reading.part.number));
             let begins_at = gathered.rows.len();
             let (context, rows) = (reading.context, &mut gathered.rows);
             let answered =
@@ -328,12 +341,13 @@ impl Fetch {
         &self,
         part: &Part,
         stop: &CancellationToken,
+        tape: &Tape,
         sent: &mut u32,
     ) -> Result<Vec<Arc<Campaigns>>, Cut> {
         let mut all = Vec::new();
         if let Some(list) = &self.pipeline.campaigns {
             for account in &part.accounts {
-                let listed = self.campaigns(list, account, stop, sent).await;
+                let listed = self.campaigns(list, account, stop, tape, sent).await;
                 all.push(listed.map_err(|halt| match halt {
                     Halt::Gone { why } => {
                         Cut::Gone { part: Part { accounts: vec![account.clone()], ..part.clone() }, why }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Fetch;
 use super::parts::Part;
 use super::read::{Cut, Gathered, Reading};
-use super::send::{Answered, Asking, Halt, Refusal, Unread};
+use super::send::{Answered, Halt, Refusal, Unread};
 use crate::http::client::Response;
 use crate::page::PageCursor;
 use crate::pipeline::{Endpoint, JsonPath, Poll, Report};
@@ -110,7 +110,7 @@ impl Fetch {
             None => request,
         };
         let needs = self.needs(reading, Endpoint::Create);
-        let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+        let asking = reading.asking(&request, &needs, None);
         let answered = self.ask(&asking, sent, |response| text_at(&report.id, response)).await;
         let id = match answered {
             Ok(Answered::Read(id, _) | Answered::Adopted(id)) => id,
@@ -133,7 +133,7 @@ impl Fetch {
         let began = tokio::time::Instant::now();
         let mut wait = poll.every;
         loop {
-            let asking = Asking { request: &request, needs: &needs, known: None, stop: reading.stop };
+            let asking = reading.asking(&request, &needs, None);
             let status = match self.ask(&asking, sent, |response| text_at(&poll.status, response)).await {
                 Ok(Answered::Read(status, _)) => status,
                 Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
@@ -160,13 +160,14 @@ impl Fetch {
         gathered: &mut Gathered,
     ) -> Result<Ended, Cut> {
         let make = |page: &PageCursor| rows_request(&self.pipeline, &reading.part.accounts, id, page);
-        let mark = gathered.mark();
+        let (mark, tape_mark) = (gathered.mark(), reading.tape.mark());
         match self.read_pages(reading, Endpoint::Download, make, sent, gathered).await {
             Ok(()) => Ok(Ended::Done),
             Err(Cut::Halted(halt)) => {
                 let lost = is_lost(halt, id).map_err(|halt| Cut::of(reading.part, 0, halt))?;
                 // Pages of a report that is gone and pages of its successor do not belong together.
                 gathered.back_to(&mark);
+                reading.tape.back_to(tape_mark);
                 Ok(lost)
             }
             Err(cut) => Err(cut),

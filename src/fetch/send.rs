@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Fetch;
 use crate::allowance::Needs;
+use crate::cassette::{Seen, Tape};
 use crate::classify::{Outcome, Reading, Verdict, classify};
 use crate::error::Error;
 use crate::http::client::{Client, Response};
@@ -104,6 +105,10 @@ pub(super) struct Asking<'a> {
     /// Makes the request conditional.
     pub(super) known: Option<&'a CachedResponse>,
     pub(super) stop: &'a CancellationToken,
+    /// Where what is asked and answered is recorded.
+    pub(super) tape: &'a Tape,
+    /// The unit's part, where a page of its rows is asked for.
+    pub(super) page_of: Option<u32>,
 }
 
 /// A request's attempts so far.
@@ -139,15 +144,20 @@ impl Fetch {
             *sent += 1;
             let attempt = self.attempt(asking, attempts.tries, permit).await?;
             let mut verdict = self.judge(asking, &attempt, attempts.tries);
+            let mut answered = None;
             match (&verdict, attempt.answer.as_ref()) {
-                (Verdict::NotModified, Ok(response)) => return Ok(Answered::NotModified(response.clone())),
-                (Verdict::Adopt { id }, _) => return Ok(Answered::Adopted(id.clone())),
+                (Verdict::NotModified, Ok(response)) => answered = Some(Answered::NotModified(response.clone())),
+                (Verdict::Adopt { id }, _) => answered = Some(Answered::Adopted(id.clone())),
                 (Verdict::Ok, Ok(response)) => match read(response) {
-                    Ok(value) => return Ok(Answered::Read(value, response.clone())),
+                    Ok(value) => answered = Some(Answered::Read(value, response.clone())),
                     Err(Unread::Again(why)) => verdict = Verdict::Unreadable { why: self.masked(&why) },
                     Err(Unread::Final(why)) => verdict = Verdict::Fail { fault: None, why: self.masked(&why) },
                 },
                 _ => {}
+            }
+            record(asking, &attempt, matches!(answered, Some(Answered::Read(..))));
+            if let Some(answered) = answered {
+                return Ok(answered);
             }
             attempts.tries = attempts.tries.and(&verdict);
             attempts.elapsed += began.elapsed();
@@ -305,6 +315,21 @@ impl Fetch {
         let now = self.clock.now();
         TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(Instant::MAX_UTC)
     }
+}
+
+fn record(asking: &Asking<'_>, attempt: &Attempt, read: bool) {
+    if !asking.tape.is_on() {
+        return;
+    }
+    let why = attempt.answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    asking.tape.exchange(&Seen {
+        endpoint: asking.needs.endpoint,
+        request: asking.request,
+        answer: attempt.answer.as_ref().map_err(|_| why.as_str()),
+        client: &attempt.client,
+        part: asking.page_of,
+        taken: read && asking.page_of.is_some(),
+    });
 }
 
 /// A refusal with what the headers told besides: whose limit it was, and the longest of the waits.

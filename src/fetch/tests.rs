@@ -20,6 +20,7 @@ mod paging;
 mod reports;
 pub(crate) mod server;
 mod sizes;
+mod tapes;
 
 use server::{Reply, Server};
 

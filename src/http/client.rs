@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::page::named_by;
 use crate::pipeline::{Api, Auth, HeaderText, Method};
 use crate::request::{Request, RequestBody};
-use crate::secret::{Secret, SecretSource, mask};
+use crate::secret::{MASKED, Secret, SecretSource, mask};
 use crate::state::CachedResponse;
 
 /// Sends the requests of one pipeline.
@@ -133,11 +133,18 @@ impl Client {
         Ok(())
     }
 
-    /// Masks `secret` as it is and as it looks in a query.
+    /// Masks `secret` as it is, as it looks in a query and as it looks in JSON: platforms repeat it in links and texts.
     fn hide(&mut self, secret: &str) {
         let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        if encoded != secret {
-            self.secrets.push(Secret::new(encoded));
+        let escaped = serde_json::Value::from(secret).to_string();
+        // Without the quotes around it.
+        let escaped = escaped[1..escaped.len() - 1].to_owned();
+        let forms =
+            [encoded.replace('+', "%20"), encoded.to_ascii_lowercase(), encoded, escaped.replace('/', "\\/"), escaped];
+        for form in forms {
+            if form != secret {
+                self.secrets.push(Secret::new(form));
+            }
         }
         self.secrets.push(Secret::new(secret));
     }
@@ -244,15 +251,27 @@ impl Client {
     }
 
     fn signed_url(&self, request: &Request) -> Url {
+        match &self.signing {
+            Signing::Nothing => request.full_url(),
+            Signing::Query { value, .. } => self.url_with(request, value.expose()),
+        }
+    }
+
+    /// The URL as it is sent, with `[secret]` for every secret in it.
+    pub fn shown_url(&self, request: &Request) -> String {
+        mask(self.url_with(request, MASKED).as_str(), &self.secrets)
+    }
+
+    fn url_with(&self, request: &Request, value: &str) -> Url {
         let mut url = request.full_url();
-        if let Signing::Query { name, value } = &self.signing {
+        if let Signing::Query { name, .. } = &self.signing {
             // A link may carry an old token under the same name: only one may go.
             if url.query_pairs().any(|(key, _)| key == *name) {
                 let kept: Vec<(String, String)> =
                     url.query_pairs().filter(|(key, _)| key != name).map(|(k, v)| (k.into(), v.into())).collect();
                 url.query_pairs_mut().clear().extend_pairs(kept);
             }
-            url.query_pairs_mut().append_pair(name, value.expose());
+            url.query_pairs_mut().append_pair(name, value);
         }
         url
     }

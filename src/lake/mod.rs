@@ -22,6 +22,7 @@ mod quarantine;
 mod record;
 mod staged;
 mod store;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -36,6 +37,7 @@ use arrow::datatypes::SchemaRef;
 pub use dataset::Dataset;
 pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};
+pub use stored::{StoredPartition, accounts_seen};
 
 use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};

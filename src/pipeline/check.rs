@@ -66,6 +66,7 @@ pub(super) fn check(
     let platform = checker.identifier(&root.key("platform"), &file.platform);
     let schedule = checker.cron(&root.key("schedule"), &file.schedule);
     let missing = checker.missing(file.missing, file.max_dropped_share);
+    let raw = checker.raw(&file.raw, &file.raw_max_size);
     let api = checker.api(&file.api);
     let auth = checker.auth(&file.auth);
     let accounts = checker.accounts(&file.accounts);
@@ -115,6 +116,8 @@ pub(super) fn check(
         missing: missing?,
         schedule: schedule?,
         lake: lake?,
+        raw: raw?,
+        digest: String::new(),
     })
 }
 

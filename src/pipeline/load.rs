@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::json_schema::json_schema;
 use super::overrides::{Override, apply};
@@ -45,7 +46,10 @@ pub fn parse(file_name: &str, text: &str, overrides: &[Override], shared: &Share
     if !problems.is_empty() {
         return Err(problems.into_error());
     }
-    pipeline.ok_or_else(|| Error::internal(format!("`{file_name}` is refused, but without a reason")))
+    let mut pipeline =
+        pipeline.ok_or_else(|| Error::internal(format!("`{file_name}` is refused, but without a reason")))?;
+    pipeline.digest = format!("{:016x}", xxh3_64(text.as_bytes()));
+    Ok(pipeline)
 }
 
 /// Serde's own message is left away: it may repeat a value of the file.

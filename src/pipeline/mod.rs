@@ -47,7 +47,7 @@ pub use reconcile::{Metric, Reconcile, Tolerance};
 pub use report::{KeyPlace, Poll, Report};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
 pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
-pub use rules::{Align, LakeLayout, Missing, PartitionBy, Retry, WindowRules};
+pub use rules::{Align, LakeLayout, Missing, PartitionBy, Raw, Retry, WindowRules};
 pub use shared::SharedQuotas;
 pub use starter::starter;
 pub use template::{
@@ -107,6 +107,10 @@ pub struct Pipeline {
     pub schedule: String,
     /// Where the rows go.
     pub lake: LakeLayout,
+    /// How long responses are kept; not at all where it is `None`.
+    pub raw: Option<Raw>,
+    /// 16 hexadecimal digits of the file's text, without what `--set` laid over it.
+    pub digest: String,
 }
 
 /// Where and how requests go.

@@ -50,6 +50,12 @@ pub(crate) struct PipelineFile {
     /// refused (0 to 1; 0.5 where it is not given).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_dropped_share: Option<f64>,
+    /// For how long responses are kept, so that `hourmark replay` can read them again; `0s`: not at all.
+    #[serde(default = "not_at_all")]
+    pub raw: String,
+    /// How much the kept responses may take together, compressed, as `500MB` or `1GB`; the oldest go first.
+    #[serde(default = "one_gigabyte")]
+    pub raw_max_size: String,
     /// Names of declared columns that belong to a row's key besides account, campaign and hour.
     #[serde(default)]
     pub key: Vec<String>,
@@ -108,6 +114,14 @@ pub(crate) struct PipelineFile {
 
 fn every_hour() -> String {
     "5 * * * *".to_owned()
+}
+
+fn not_at_all() -> String {
+    "0s".to_owned()
+}
+
+fn one_gigabyte() -> String {
+    "1GB".to_owned()
 }
 
 /// What becomes of rows that a re-fetch does not bring again.

@@ -60,6 +60,15 @@ impl Retry {
     }
 }
 
+/// How long and how many responses are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw {
+    /// For so long.
+    pub age: Duration,
+    /// The bytes of all of them together, compressed; the oldest go first.
+    pub size: u64,
+}
+
 /// What becomes of rows that a re-fetch does not bring again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Missing {

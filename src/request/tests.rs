@@ -56,6 +56,8 @@ pub(crate) fn quota(name: &str, units: u32, per: Duration, scope: Scope) -> Quot
 /// A pipeline against `base`: one account per request, a cursor in the body, two rows a page, three quick attempts.
 pub(crate) fn pipeline(base: &str) -> Pipeline {
     Pipeline {
+        raw: None,
+        digest: String::new(),
         report: None,
         reconcile: None,
         usage: Vec::new(),

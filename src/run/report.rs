@@ -14,7 +14,7 @@ use crate::telemetry::Reading;
 use crate::time::Instant;
 
 /// How many failed units a report keeps with their reasons; the rest is counted.
-const FAILURES_SHOWN: usize = 50;
+pub(super) const FAILURES_SHOWN: usize = 50;
 
 /// A unit that failed, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub struct RunReport {
     pub fatal: Option<String>,
     /// What the mean answer took; `None` where none came.
     pub latency: Option<Duration>,
+    /// Units whose responses could not be kept.
+    pub cassettes_lost: u64,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -151,6 +153,7 @@ impl RunReport {
             stopped: false,
             fatal: None,
             latency: None,
+            cassettes_lost: 0,
             elapsed: Duration::ZERO,
         }
     }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cassette::{Recording, Tape};
 use crate::decode::UnknownFields;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
@@ -21,12 +23,12 @@ use crate::pipeline::schema::account_hours;
 use crate::quality::{Verdict, judge};
 use crate::refresh::grid_zone;
 use crate::state::{EmptyHours, FailedUnit, Lease, Quarantined, StagedUnit, State};
-use crate::time::{Clock, Instant, hours_in, slot};
-use crate::unit::{Lane, Unit};
+use crate::time::{Clock, Instant, Window, hours_in, slot};
+use crate::unit::{Account, Lane, Unit};
 
 use super::dispatch::{Dispatch, Turn};
 use super::publish::{Publisher, Through};
-use super::{Run, RunReport};
+use super::{Run, RunReport, tapes};
 
 /// After a stop, nothing new is published later than this: what is staged waits for the next run.
 const PUBLISH_AFTER_STOP: Duration = Duration::from_secs(4);
@@ -142,6 +144,7 @@ impl Run<'_> {
                 dataset: self.dataset.clone(),
                 state: self.environment.state.clone(),
                 lease: self.lease.clone(),
+                recording: self.recording.clone(),
                 halt: halt.clone(),
                 sender: sender.clone(),
             };
@@ -294,14 +297,19 @@ impl Run<'_> {
     }
 }
 
-/// The hours of the slice's accounts and window of which the platform gave no row.
-fn empty_hours(pipeline: &Pipeline, slice: &Slice) -> Result<EmptyHours> {
+/// The hours of `accounts` in `window` of which the platform gave no row.
+pub(super) fn empty_hours(
+    pipeline: &Pipeline,
+    accounts: &[Account],
+    window: Window,
+    rows: &RecordBatch,
+) -> Result<EmptyHours> {
     let mut empty = EmptyHours::new();
-    for account in &slice.unit.accounts {
-        let hours = hours_in(slice.window, grid_zone(pipeline, account)).map(slot).collect();
+    for account in accounts {
+        let hours = hours_in(window, grid_zone(pipeline, account)).map(slot).collect();
         empty.insert(account.id.clone(), hours);
     }
-    for (account, hour) in account_hours(&slice.rows)? {
+    for (account, hour) in account_hours(rows)? {
         if let Some(hours) = empty.get_mut(account) {
             hours.remove(&slot(hour));
         }
@@ -319,6 +327,7 @@ pub(super) struct Worker {
     pub(super) dataset: Dataset,
     pub(super) state: State,
     pub(super) lease: Arc<Lease>,
+    recording: Arc<Recording>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
 }
@@ -340,9 +349,15 @@ impl Worker {
     }
 
     async fn unit(&self, unit: Unit) -> Ended {
-        match self.fetch.unit(&unit, &self.halt).await {
-            Ok(slice) => self.stage(unit, slice).await.unwrap_or_else(Ended::Broken),
-            Err(UnitFailure::Failed { reason, attempts, fatal }) => Ended::Failed { unit, reason, attempts, fatal },
+        let began = self.clock.now();
+        let tape = self.recording.tape();
+        match self.fetch.unit_on(&unit, &self.halt, &tape).await {
+            Ok(slice) => self.stage(unit, slice, tape).await.unwrap_or_else(Ended::Broken),
+            Err(UnitFailure::Failed { reason, attempts, fatal }) => {
+                let header = tapes::of_failed(&self.recording, &unit, began, &reason, attempts, self.clock.now());
+                self.recording.keep(tape, header).await;
+                Ended::Failed { unit, reason, attempts, fatal }
+            }
             Err(UnitFailure::ComeBack { until, reason }) => Ended::ComeBack { unit, until, reason },
             Err(UnitFailure::Broken { kind, report }) => Ended::Broken(Error::new(kind, report)),
             Err(UnitFailure::Gone(gone)) => Ended::Gone { unit, gone },
@@ -352,13 +367,20 @@ impl Worker {
 
     /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again. Rows
     /// that one key does not tell apart fail the unit, rows that break a rule are quarantined.
-    async fn stage(&self, planned: Unit, slice: Slice) -> Result<Ended> {
-        let empty = empty_hours(&self.pipeline, &slice)?;
+    ///
+    /// The cassette comes in between: a crash after it leaves one too many, which says nothing wrong, and never one
+    /// too few.
+    async fn stage(&self, planned: Unit, slice: Slice, tape: Tape) -> Result<Ended> {
+        let empty = empty_hours(&self.pipeline, &slice.unit.accounts, slice.window, &slice.rows)?;
+        let header = tapes::of_slice(&self.recording, &slice);
         let proven = match self.dataset.prove(slice.rows, slice.page_starts).await? {
             Ok(proven) => proven,
             Err(undeclared) => {
                 let fields = slice.unknown_fields.iter().map(|(path, _)| path.to_owned()).collect();
                 let reason = undeclared.reason(&fields);
+                let (began, now) = (slice.fetched_at, self.clock.now());
+                let header = tapes::of_failed(&self.recording, &planned, began, &reason, 1, now);
+                self.recording.keep(tape, header).await;
                 return Ok(Ended::Failed { unit: planned, reason, attempts: 1, fatal: false });
             }
         };
@@ -380,10 +402,12 @@ impl Worker {
             }
             Verdict::Broken(breach) => {
                 let entry = Box::new(self.quarantine(staged, proven, breach).await?);
+                self.recording.keep(tape, header).await;
                 return Ok(Ended::Quarantined { planned, entry, gone, outside, unknown_fields });
             }
         };
         self.dataset.stage(&staged.unit.key, proven).await?;
+        self.recording.keep(tape, header).await;
         self.state.record_staged(&self.lease, &staged).await?;
         tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");
         Ok(Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected })

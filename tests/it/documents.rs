@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::outside::{Process, finished, python};
 use crate::reference;
+use crate::replay::Served;
 use crate::sandbox::{Api, Ran, Sandbox};
 
 const NOW: &str = "2026-11-20T12:00:00Z";
@@ -84,7 +85,7 @@ fn words(line: &str) -> Vec<String> {
 fn commands_in_the_documents_run() {
     let api = Api::start(&["--accounts", "2", "--campaigns", "2", "--clock", NOW]);
     let sandbox = Sandbox::new(&api, Some(NOW));
-    sandbox.run(&["run", "demo"]).expect_code(0);
+    sandbox.run(&["run", "demo", "--set", "raw=7d"]).expect_code(0);
     let mut run = 0;
     for document in [
         "README.md",
@@ -92,6 +93,7 @@ fn commands_in_the_documents_run() {
         "docs/rate-limits.md",
         "docs/quality.md",
         "docs/lake.md",
+        "docs/cassettes.md",
         "docs/pipeline-file.md",
         "docs/simulator.md",
     ] {
@@ -122,6 +124,13 @@ fn run_documented(sandbox: &Sandbox, document: &str, line: &str) {
         // Servers: they begin, and end when they are told to.
         ["hourmark", "simulate", rest @ ..] => simulates(rest.iter().filter(|word| **word != "&").copied().collect()),
         ["hourmark", "schedule", rest @ ..] => schedules(sandbox, rest),
+        ["hourmark", "cassette", "serve", path, ..] => {
+            let _ended_when_dropped = Served::start(sandbox, path);
+        }
+        ["hourmark", "cassette", "export", _, rest @ ..] => {
+            let digest = a_unit(sandbox);
+            sandbox.run(&[&["cassette", "export", digest.as_str()], rest].concat()).expect_code(0);
+        }
         ["duckdb", "-c", sql] => asks_duckdb(sandbox, sql),
         ["hourmark", rest @ ..] | [_, "hourmark", rest @ ..] => {
             // The sandbox's own moment takes the place of the documented one.
@@ -131,6 +140,14 @@ fn run_documented(sandbox: &Sandbox, document: &str, line: &str) {
         }
         _ => panic!("{document}: this test does not know how to run `{line}`"),
     }
+}
+
+/// The digest of a unit that has a cassette.
+fn a_unit(sandbox: &Sandbox) -> String {
+    let listed = sandbox.run(&["cassette", "list", "--format", "json"]).expect_code(0).out;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let mut digests = listed.as_array().expect("a list").iter().filter_map(|cassette| cassette["digest"].as_str());
+    digests.next_back().expect("a unit").to_owned()
 }
 
 fn simulates(mut arguments: Vec<&str>) {

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("lake", 2),
     ("quota", 2),
     ("http", 2),
+    ("cassette", 2),
     ("query", 2),
     ("fetch", 3),
     ("gaps", 3),

@@ -27,6 +27,7 @@ mod readers;
 mod reconcile;
 mod recovery;
 mod reference;
+mod replay;
 mod reports;
 mod restatement;
 mod sample;

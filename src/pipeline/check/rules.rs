@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::problem::{KeyPath, shown};
-use super::super::{Align, Retry, WindowRules, raw};
+use super::super::{Align, Raw, Retry, WindowRules, raw};
 use super::Checker;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -68,6 +68,15 @@ impl Checker<'_> {
             history: history?,
             retention: retention?,
         })
+    }
+
+    /// `Some(None)` where responses are not kept.
+    pub(super) fn raw(&mut self, age: &str, size: &str) -> Option<Option<Raw>> {
+        let root = KeyPath::root();
+        let age = self.duration(&root.key("raw"), age);
+        let size = self.size(&root.key("raw_max_size"), size);
+        let (age, size) = (age?, size?);
+        Some((!age.is_zero()).then_some(Raw { age, size }))
     }
 
     fn account_refresh(

@@ -23,6 +23,21 @@ fn schedules() {
 }
 
 #[test]
+fn kept_responses() {
+    let raw = |text: &str| good(&format!("{text}{SMALL}"), &[]).raw;
+    assert_eq!(raw(""), None);
+    assert_eq!(raw("raw = \"0s\"\n"), None);
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(raw("raw = \"7d\"\n"), Some(Raw { age: week, size: 1_000_000_000 }));
+    assert_eq!(raw("raw = \"7d\"\nraw_max_size = \"20MB\"\n"), Some(Raw { age: week, size: 20_000_000 }));
+    assert_snapshot!(problems(&format!("raw = \"a week\"\nraw_max_size = \"0GB\"\n{SMALL}"), &[]), @r#"
+    2 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:1: `raw` is "a week": expected a length of time such as 500ms, 30s, 5m, 2h or 3d
+    pipelines/acme.toml:2: `raw_max_size` is "0GB": expected a size such as 500KB, 64MB or 1GB
+    "#);
+}
+
+#[test]
 fn zones_and_accounts() {
     let text = small_with(
         "[{ id = \"1\", time_zone = \"Asia/Kolkata\" }]",

@@ -28,7 +28,7 @@ fn unknown_keys() {
     3 problems in `pipelines/acme.toml`
     pipelines/acme.toml:3: missing key `api.base_url`: expected a text in quotes
     pipelines/acme.toml:4: unknown key `api.base_ulr`: expected one of base_url, headers, hosts, connect_timeout, first_byte_timeout, stall_timeout, max_body (did you mean "base_url"?)
-    pipelines/acme.toml:17: unknown key `record`: expected one of platform, description, schedule, missing, max_dropped_share, key, api, auth, accounts, campaigns, request, pagination, records, hour, columns, quality, window, report, reconcile, quotas, usage, retry, responses, lake (did you mean "records"?)
+    pipelines/acme.toml:17: unknown key `record`: expected one of platform, description, schedule, missing, max_dropped_share, raw, raw_max_size, key, api, auth, accounts, campaigns, request, pagination, records, hour, columns, quality, window, report, reconcile, quotas, usage, retry, responses, lake (did you mean "records"?)
     "#);
 }
 
@@ -112,7 +112,7 @@ fn settings() {
     pipelines/acme.toml: --set: `quotas.1` is not there: `quotas` is a list of 0, counted from 0
     pipelines/acme.toml: --set: `platform.name` cannot be set: `platform` is not a table
     pipelines/acme.toml: --set: `window.size` is "many": expected an integer
-    pipelines/acme.toml: --set: unknown key `nonsense`: expected one of platform, description, schedule, missing, max_dropped_share, key, api, auth, accounts, campaigns, request, pagination, records, hour, columns, quality, window, report, reconcile, quotas, usage, retry, responses, lake
+    pipelines/acme.toml: --set: unknown key `nonsense`: expected one of platform, description, schedule, missing, max_dropped_share, raw, raw_max_size, key, api, auth, accounts, campaigns, request, pagination, records, hour, columns, quality, window, report, reconcile, quotas, usage, retry, responses, lake
     pipelines/acme.toml: --set: `api.base_url` is not an http or https URL: expected one such as https://api.example.com/v1
     "#);
 }
