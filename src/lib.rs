@@ -34,7 +34,7 @@
 //! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
 //! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], `query` | each owns one outside thing |
-//! | story | [`fetch`], [`run`], [`serve`], [`schedule`] | what happens in which order |
+//! | story | [`fetch`], [`run`], [`mod@rewrite`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
 //! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
 //!
@@ -70,6 +70,7 @@ pub mod state;
 pub mod telemetry;
 
 pub mod fetch;
+pub mod rewrite;
 pub mod run;
 pub mod schedule;
 pub mod serve;

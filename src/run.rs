@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
-use crate::lake::{Dataset, DatasetSpec, Lake};
+use crate::lake::{Dataset, DatasetSpec, Lake, Recovered};
 use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
@@ -109,11 +109,19 @@ pub async fn run(
 ) -> Result<RunReport> {
     let started = environment.clock.now();
     let began = Moment::now();
-    // Before the lease: a wrong secret or an unusable lake should not look like a run.
+    // Before the lease: a wrong secret should not look like a run. Nor does an unusable lake: no run has begun then.
     let fetch = Fetch::new(pipeline.clone(), environment.state.clone(), environment.clock, meter.clone())?;
     progress.quotas.get_or_init(|| fetch.quotas().clone());
-    let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
+    // Under the lease, or a rewrite could change the dataset's form after it was looked at.
+    let dataset = match open_dataset(environment, &pipeline).await {
+        Ok(dataset) => dataset,
+        Err(error) => {
+            // What is wrong with the lake says more than that the lease could not be given back.
+            let _released = environment.state.release(&lease).await;
+            return Err(error);
+        }
+    };
     let id = environment.state.begin_run(&pipeline.name, kind_of(order.ask), started).await?;
     let mut report = RunReport::new(&pipeline.name, order.ask);
     let run = Run {
@@ -141,7 +149,20 @@ pub async fn run(
     result.and(ended).and(released).map(|()| report)
 }
 
-async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Result<Lease> {
+/// The pipeline's dataset, after what a killed rewrite left of it was brought to its end or removed.
+async fn open_dataset(environment: &Environment, pipeline: &Pipeline) -> Result<Dataset> {
+    let recovered = environment.lake.recover(&pipeline.name).await?;
+    if recovered != Recovered::Nothing {
+        tracing::info!(pipeline = pipeline.name, ?recovered, "a rewrite had been cut off");
+    }
+    environment.lake.dataset(dataset_spec(pipeline)).await
+}
+
+/// Asks for the pipeline's lease.
+///
+/// # Errors
+/// [`ErrorKind::Busy`] names who has it.
+pub(crate) async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Result<Lease> {
     match environment.state.acquire(pipeline, &environment.holder, now).await? {
         Acquired::Held(lease) => Ok(lease),
         Acquired::Busy { holder, since } => Err(Error::new(
@@ -360,7 +381,8 @@ pub fn first_hour(history: std::time::Duration, now: Instant) -> Instant {
     day(date_at(now - history, chrono_tz::Tz::UTC), chrono_tz::Tz::UTC).from()
 }
 
-fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
+/// What the dataset of the pipeline's rows must be like.
+pub(crate) fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
     DatasetSpec {
         name: pipeline.name.clone(),
         schema: lake_schema(pipeline),

@@ -48,6 +48,13 @@ fn instant(text: &str) -> Result<Instant, &'static str> {
     text.parse().map_err(|_| "expected an instant such as 2026-11-20T12:00:00Z")
 }
 
+fn column_and_value(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
+        _ => Err("expected a column and a value such as device=unknown"),
+    }
+}
+
 /// Flags that every command has. Each can also stand in `hourmark.toml` or in a `HOURMARK_*` variable.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
@@ -146,6 +153,13 @@ pub(super) enum Command {
         hourmark query \"show tables\""
     )]
     Query(QueryArguments),
+
+    /// Brings a pipeline's files into the layout, key and columns that its file has now
+    #[command(after_help = "The new files are made beside the old ones, then both change places: nothing is changed \
+        where a value does not fit.\n\n\
+        Examples:\n  hourmark rewrite demo --dry-run\n  hourmark rewrite demo\n  \
+        hourmark rewrite demo --fill device=unknown --drop purchases")]
+    Rewrite(RewriteArguments),
 
     /// Checks pipeline files and shows the plan and the first request; sends nothing
     #[command(after_help = "Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo")]
@@ -326,6 +340,25 @@ pub(super) struct QueryArguments {
     /// Where to; standard output where it is not given
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+/// `rewrite`
+#[derive(Debug, Args)]
+pub(super) struct RewriteArguments {
+    /// The pipeline's name, or its file
+    pub pipeline: String,
+
+    /// The value of a column for rows that have none; may be given several times
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = column_and_value)]
+    pub fill: Vec<(String, String)>,
+
+    /// Takes a column that is not declared any more out of every file; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    pub drop: Vec<String>,
+
+    /// Checks every value and says what would change; writes nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `check`

@@ -12,6 +12,7 @@ mod progress;
 mod query;
 mod quota;
 mod report;
+mod rewrite;
 mod runs;
 mod screen;
 mod settings;
@@ -69,6 +70,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
         Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
+        Command::Rewrite(arguments) => rewrite::rewrite(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),
         Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,

@@ -71,6 +71,16 @@ impl PartitionFile {
         self.metadata.file_metadata().num_rows() as u64
     }
 
+    /// Its path as people know it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Rows in some row groups.
+    pub(super) fn rows_of(&self, groups: Range<usize>) -> u64 {
+        self.metadata.row_groups()[groups].iter().map(|group| group.num_rows() as u64).sum()
+    }
+
     /// The row groups of an hour; none where it has no rows.
     pub(super) fn groups_of(&self, hour: Instant) -> Option<Range<usize>> {
         let place = self.hours.binary_search_by_key(&hour, |(hour, _)| *hour).ok()?;

@@ -6,10 +6,12 @@
 //! | `<name>/_hourmark.json` | the dataset's layout, key and columns: a [`DatasetRecord`] |
 //! | `_staged/<name>/<digest>.arrow` | a unit's rows, durable but invisible |
 //! | `_staged/<name>/*.tmp` | what is being written |
+//! | `_staged/<name>/rewrite/` | a dataset in another form, until it takes the place of the one that is there |
 //!
 //! A unit's rows go through [`Dataset::stage`], which makes them durable, and [`Dataset::publish`], which merges staged
 //! slices into a partition and replaces its file in one atomic step if anything changed. Both may be repeated after a
 //! crash: staging replaces, publishing finds nothing to change. [`Dataset::discard`] and [`Dataset::sweep`] tidy up.
+//! [`Lake::rewrite`] brings a dataset into another layout, key or schema.
 //!
 //! `store` is the only file that knows what the files are kept on.
 
@@ -18,10 +20,12 @@ mod file;
 mod layout;
 mod publish;
 mod record;
+mod rewrite;
 mod staged;
 mod store;
 #[cfg(test)]
 mod tests;
+mod types;
 mod writer;
 
 use std::io::Write;
@@ -32,6 +36,7 @@ use arrow::datatypes::SchemaRef;
 pub use dataset::Dataset;
 pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};
+pub use rewrite::{Extent, Recovered, RewriteEnd, RewriteOrder, Rewritten, Totals};
 
 use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};
@@ -162,6 +167,11 @@ impl Lake {
         self.store.root()
     }
 
+    /// The bytes that are free on the lake's disk, where the system says so.
+    pub fn free_space(&self) -> Option<u64> {
+        self.store.free_space()
+    }
+
     /// The dataset of `spec`. The first time its layout, key and columns are recorded; later they are compared, and
     /// added columns and wider types are recorded.
     ///
@@ -170,10 +180,7 @@ impl Lake {
     /// was changed; [`ErrorKind::BadInput`](crate::error::ErrorKind::BadInput) where the key does not fit the schema.
     pub async fn dataset(&self, spec: DatasetSpec) -> Result<Dataset> {
         let path = format!("{}/{RECORD}", spec.name);
-        let recorded = match self.store.read(&path).await? {
-            Some(text) => Some(DatasetRecord::parse(&text, &self.store.shown(&path))?),
-            None => None,
-        };
+        let recorded = self.recorded(&spec.name).await?;
         let record = match &recorded {
             Some(recorded) => recorded.evolve(&spec)?,
             None => DatasetRecord::new(&spec),
@@ -191,6 +198,16 @@ impl Lake {
         Ok(Dataset::new(self.store.clone(), shape, spec.partition_by, record))
     }
 
+    /// The record of the dataset `name`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the record that cannot be read.
+    pub async fn recorded(&self, name: &str) -> Result<Option<DatasetRecord>> {
+        let path = format!("{name}/{RECORD}");
+        let Some(text) = self.store.read(&path).await? else { return Ok(None) };
+        DatasetRecord::parse(&text, &self.store.shown(&path)).map(Some)
+    }
+
     /// The records of all datasets, by name.
     ///
     /// # Errors
@@ -198,10 +215,7 @@ impl Lake {
     pub async fn datasets(&self) -> Result<Vec<DatasetRecord>> {
         let mut records = Vec::new();
         for folder in self.store.folders().await? {
-            let path = format!("{folder}/{RECORD}");
-            if let Some(text) = self.store.read(&path).await? {
-                records.push(DatasetRecord::parse(&text, &self.store.shown(&path))?);
-            }
+            records.extend(self.recorded(&folder).await?);
         }
         Ok(records)
     }

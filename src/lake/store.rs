@@ -4,6 +4,8 @@
 //! replacement (temporary, fsync, rename, fsync of the folder) is done here, and a conditional PUT for object storage
 //! will stand beside it in [`Draft::commit`].
 
+mod folders;
+
 use std::error::Error as StdError;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,6 +18,8 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
+
+pub(super) use folders::{Listed, Swap};
 
 use super::layout::STAGED;
 use crate::error::{Error, ErrorKind, Result};

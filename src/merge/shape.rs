@@ -92,6 +92,16 @@ impl Shape {
         Ok((take_record_batch(rows, &UInt64Array::from(kept)).map_err(fault)?, dropped))
     }
 
+    /// The places of two rows with the same key, where there are such; `rows` may stand in any order.
+    pub fn first_double(&self, rows: &RecordBatch) -> Result<Option<(usize, usize)>> {
+        let converter = self.converter(&self.key)?;
+        let keys = convert(&converter, rows, &self.key)?;
+        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        order.sort_by(|one, other| keys.row(*one).cmp(&keys.row(*other)));
+        let double = order.windows(2).find(|pair| keys.row(pair[0]) == keys.row(pair[1]));
+        Ok(double.map(|pair| (pair[0], pair[1])))
+    }
+
     /// The hours of sorted rows and where each one's rows are.
     pub fn hours(&self, rows: &RecordBatch) -> Result<Vec<(Instant, Range<usize>)>> {
         let hours = instants(rows.column(self.hour))?;

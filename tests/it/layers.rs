@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("query", 2),
     ("fetch", 3),
     ("run", 3),
+    ("rewrite", 3),
     ("schedule", 3),
     ("serve", 3),
     ("simulate", 3),

@@ -1,0 +1,255 @@
+//! A dataset's rows, copied into another form: date by date, and within a date hour by hour.
+//!
+//! Of `B` buckets before and `C` after, an account's old bucket and its new one leave the same remainder by the
+//! greatest common divisor of `B` and `C`. So each remainder is copied by itself: where the number of buckets stays,
+//! one hour of one file is in memory at a time; from 1 to 8 or back, one hour of all accounts.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use tokio_util::sync::CancellationToken;
+
+use super::super::file::PartitionFile;
+use super::super::layout::{Partition, bucket_of};
+use super::super::record::DatasetRecord;
+use super::super::store::Store;
+use super::super::writer::PartitionWriter;
+use super::super::{Totals, blocking};
+use super::changes::Plan;
+use super::convert::{Piece, convert_hour};
+use super::survey::Survey;
+use crate::error::{Error, Result};
+use crate::pipeline::PartitionBy;
+use crate::time::Instant;
+
+/// How often a file that is made by a rewrite was replaced.
+const FIRST_GENERATION: u64 = 1;
+
+/// A dataset that is being copied, or checked as if it were.
+pub(super) struct Copy<'a> {
+    pub(super) store: &'a Store,
+    pub(super) old: &'a DatasetRecord,
+    pub(super) survey: &'a Survey,
+    pub(super) plan: Arc<Plan>,
+    pub(super) partition_by: PartitionBy,
+    /// The folder to come; without one, every value is checked and nothing is written.
+    pub(super) target: Option<&'a str>,
+    pub(super) stop: &'a CancellationToken,
+}
+
+/// What a copy came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// What was read.
+    pub(super) before: Totals,
+    /// What was written, or would be; bytes are known only of what was written.
+    pub(super) after: Totals,
+}
+
+/// A file to come.
+struct Output {
+    rows: u64,
+    /// `None` where nothing is written.
+    writer: Option<PartitionWriter>,
+}
+
+type Outputs = BTreeMap<Partition, Output>;
+
+/// One hour of one old file.
+struct Source {
+    bucket: u16,
+    file: Arc<PartitionFile>,
+    groups: Range<usize>,
+}
+
+impl Copy<'_> {
+    /// Copies everything. `None` where it was stopped.
+    ///
+    /// # Errors
+    /// See [`convert_hour`]; and [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be
+    /// read or written.
+    pub(super) async fn run(&self) -> Result<Option<Copied>> {
+        let zero = Totals::default();
+        let mut copied = Copied { before: self.survey.totals(), after: zero };
+        let remainders = common_divisor(self.old.buckets.max(1), self.plan.record.buckets.max(1));
+        for folder in &self.survey.folders {
+            let files = self.survey.files_of(self.store, self.old, folder).await?;
+            for remainder in 0..remainders {
+                let files = files.iter().filter(|(partition, _)| partition.bucket % remainders == remainder);
+                let mut hours: BTreeMap<Instant, Vec<Source>> = BTreeMap::new();
+                for (partition, file) in files {
+                    let bucket = partition.bucket;
+                    let Some(file) = PartitionFile::open(self.store, &file.path, &self.plan.old_schema).await? else {
+                        return Err(self.store.replaced(&file.path));
+                    };
+                    let file = Arc::new(file);
+                    copied.before.rows += file.rows();
+                    for (hour, groups) in &file.hours {
+                        hours.entry(*hour).or_default().push(Source {
+                            bucket,
+                            file: file.clone(),
+                            groups: groups.clone(),
+                        });
+                    }
+                }
+                let mut outputs = Outputs::new();
+                for (hour, sources) in hours {
+                    if self.stop.is_cancelled() {
+                        return Ok(None);
+                    }
+                    outputs = self.end(outputs, Some(hour), &mut copied.after).await?;
+                    outputs = self.hour(hour, sources, outputs).await?;
+                }
+                self.end(outputs, None, &mut copied.after).await?;
+            }
+            tracing::debug!(dataset = self.old.pipeline, folder, rows = copied.after.rows, "copied");
+        }
+        let (read, written) = (copied.before.rows, copied.after.rows);
+        if read != written {
+            let name = &self.old.pipeline;
+            return Err(Error::internal(format!("of {read} rows of `{name}` {written} would be left")));
+        }
+        Ok(Some(copied))
+    }
+
+    /// Copies one hour.
+    async fn hour(&self, hour: Instant, sources: Vec<Source>, mut outputs: Outputs) -> Result<Outputs> {
+        if let [source] = sources.as_slice()
+            && self.plan.keeps_rows
+            && self.plan.record.buckets == self.old.buckets
+            && source.file.current
+        {
+            return self.carry_over(hour, source, outputs).await;
+        }
+        let mut read = Vec::with_capacity(sources.len());
+        for Source { file, groups, .. } in sources {
+            let part = file.read(self.store, groups.clone()).await?;
+            read.push((file, groups, part));
+        }
+        let (plan, partition_by, drafts) = (self.plan.clone(), self.partition_by, self.drafts());
+        blocking(move || {
+            let mut pieces = Vec::with_capacity(read.len());
+            for (file, groups, part) in read {
+                let rows = file.decode(part, groups, &plan.old_schema)?;
+                pieces.push(Piece { file: file.shown().to_owned(), rows });
+            }
+            let rows = convert_hour(&plan, &pieces)?;
+            for (bucket, rows) in by_bucket(&plan, &rows)? {
+                let partition = Partition::at(hour, partition_by, bucket);
+                let output = drafts.output(&mut outputs, partition, &plan)?;
+                output.rows += rows.num_rows() as u64;
+                if let Some(writer) = &mut output.writer {
+                    writer.encode(&rows)?;
+                }
+            }
+            Ok(outputs)
+        })
+        .await
+    }
+
+    /// Copies one hour whose rows stay as they are: as bytes.
+    async fn carry_over(&self, hour: Instant, source: &Source, mut outputs: Outputs) -> Result<Outputs> {
+        let partition = Partition::at(hour, self.partition_by, source.bucket);
+        let (file, groups) = (source.file.clone(), source.groups.clone());
+        let part = match self.target {
+            Some(_) => Some(file.read(self.store, groups.clone()).await?),
+            None => None,
+        };
+        let (plan, drafts) = (self.plan.clone(), self.drafts());
+        blocking(move || {
+            let output = drafts.output(&mut outputs, partition, &plan)?;
+            output.rows += file.rows_of(groups.clone());
+            if let (Some(writer), Some(part)) = (&mut output.writer, part) {
+                writer.splice(&file, &part, groups)?;
+            }
+            Ok(outputs)
+        })
+        .await
+    }
+
+    /// Ends the files that no hour from `next` on belongs to; all of them where there is none.
+    async fn end(&self, outputs: Outputs, next: Option<Instant>, after: &mut Totals) -> Result<Outputs> {
+        let is_over = |partition: &Partition| next.is_none_or(|next| partition.window().to() <= next);
+        let (over, open): (Outputs, Outputs) = outputs.into_iter().partition(|(partition, _)| is_over(partition));
+        if over.is_empty() {
+            return Ok(open);
+        }
+        let mut ended = *after;
+        *after = blocking(move || {
+            for output in over.into_values() {
+                ended.partitions += 1;
+                ended.rows += output.rows;
+                if let Some(writer) = output.writer {
+                    ended.bytes += writer.commit(output.rows)?.bytes;
+                }
+            }
+            Ok(ended)
+        })
+        .await?;
+        Ok(open)
+    }
+
+    fn drafts(&self) -> Drafts {
+        Drafts { store: self.store.clone(), target: self.target.map(str::to_owned) }
+    }
+}
+
+/// Where files are begun.
+struct Drafts {
+    store: Store,
+    target: Option<String>,
+}
+
+impl Drafts {
+    fn output<'a>(&self, outputs: &'a mut Outputs, partition: Partition, plan: &Plan) -> Result<&'a mut Output> {
+        if !outputs.contains_key(&partition) {
+            let writer = match &self.target {
+                None => None,
+                Some(target) => {
+                    let draft = self.store.draft(&plan.record.pipeline, "rewrite", &format!("{target}/{partition}"))?;
+                    Some(PartitionWriter::new(draft, &plan.shape, &plan.record, FIRST_GENERATION)?)
+                }
+            };
+            outputs.insert(partition, Output { rows: 0, writer });
+        }
+        outputs.get_mut(&partition).ok_or_else(|| Error::internal("a file that was begun is gone"))
+    }
+}
+
+/// Sorted rows by bucket; each bucket's rows stay sorted.
+fn by_bucket(plan: &Plan, rows: &RecordBatch) -> Result<Vec<(u16, RecordBatch)>> {
+    let buckets = plan.record.buckets.max(1);
+    if buckets == 1 {
+        return Ok(vec![(0, rows.clone())]);
+    }
+    let accounts = plan.shape.accounts(rows)?;
+    let mut places: Vec<u16> = Vec::with_capacity(rows.num_rows());
+    let mut last: Option<(&str, u16)> = None;
+    for account in accounts.iter() {
+        let account = account.unwrap_or_default();
+        let bucket = match last {
+            Some((same, bucket)) if same == account => bucket,
+            _ => bucket_of(account, buckets),
+        };
+        last = Some((account, bucket));
+        places.push(bucket);
+    }
+    let mut used = places.clone();
+    used.sort_unstable();
+    used.dedup();
+    let mut split = Vec::with_capacity(used.len());
+    for bucket in used {
+        let mask: BooleanArray = places.iter().map(|place| Some(*place == bucket)).collect();
+        let rows = filter_record_batch(rows, &mask)
+            .map_err(|error| Error::internal("cannot take a bucket's rows").because(error))?;
+        split.push((bucket, rows));
+    }
+    Ok(split)
+}
+
+fn common_divisor(one: u16, other: u16) -> u16 {
+    if other == 0 { one } else { common_divisor(other, one % other) }
+}
