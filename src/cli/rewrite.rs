@@ -86,7 +86,25 @@ mod tests {
             before: Totals { partitions: 4, rows: 1200, bytes: 50_000 },
             after: Totals { partitions: 32, rows: 1200, bytes },
         };
-        insta::assert_snapshot!(text(&report(RewriteEnd::Swapped(vec![dataset(61_000)])), None), @"");
-        insta::assert_snapshot!(text(&report(RewriteEnd::Checked(vec![dataset(0)])), Some(7_000_000)), @"");
+        insta::assert_snapshot!(text(&report(RewriteEnd::Swapped(vec![dataset(61_000)])), None), @r"
+        demo: what a rewrite that was cut off had left is removed
+        demo: rewritten in 2s
+          dataset    demo
+          change     buckets: 1 -> 8
+          change     column `clicks`: int -> decimal(9, 0)
+          partitions 4 -> 32
+          rows       1200
+          size       50.0 kB -> 61.0 kB
+        ");
+        insta::assert_snapshot!(text(&report(RewriteEnd::Checked(vec![dataset(0)])), Some(7_000_000)), @r"
+        demo: what a rewrite that was cut off had left is removed
+        demo: would be rewritten, every value fits (checked in 2s)
+          dataset    demo
+          change     buckets: 1 -> 8
+          change     column `clicks`: int -> decimal(9, 0)
+          partitions 4 -> 32
+          rows       1200
+          needs      about 50.0 kB, 7.0 MB are free
+        ");
     }
 }

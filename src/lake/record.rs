@@ -1,12 +1,13 @@
 //! What a dataset's `_hourmark.json` says: its layout, key and columns, and what may change of them.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use super::layout::words;
+use super::layout::{RECORD, words};
 use super::{DatasetSpec, types};
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
@@ -85,6 +86,11 @@ impl DatasetRecord {
             .map_err(|error| Error::internal("cannot write the dataset's record").because(error))?;
         text.push(b'\n');
         Ok(text)
+    }
+
+    /// Where the record of this dataset is in the lake at `lake`.
+    pub fn path_in(&self, lake: &Path) -> PathBuf {
+        lake.join(&self.pipeline).join(RECORD)
     }
 
     /// The dataset's schema, where every type is one that this program knows.

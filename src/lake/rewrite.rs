@@ -22,6 +22,7 @@ use super::record::DatasetRecord;
 use super::store::Swap;
 use super::{DatasetSpec, Lake, blocking};
 use crate::error::{Error, Result};
+use crate::pipeline::PartitionBy;
 use changes::{Plan, check_order};
 use copy::{Copied, Copy};
 use survey::Survey;
@@ -97,11 +98,11 @@ pub enum Recovered {
 }
 
 /// A dataset that has to be rewritten.
-struct Job {
+pub(super) struct Job {
     old: DatasetRecord,
     survey: Survey,
     plan: Arc<Plan>,
-    spec: DatasetSpec,
+    partition_by: PartitionBy,
 }
 
 impl Lake {
@@ -112,7 +113,7 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names what cannot be moved or removed.
     pub async fn recover(&self, pipeline: &str) -> Result<Recovered> {
-        let work = Work::new(&self.store, pipeline, Swap::Exchange);
+        let work = self.work(pipeline);
         match work.decided().await? {
             Some(datasets) => blocking(move || work.carry_out(&datasets)).await.map(|()| Recovered::Finished),
             None => {
@@ -143,25 +144,41 @@ impl Lake {
         if jobs.is_empty() {
             return Ok(RewriteEnd::NothingToDo);
         }
-        let work = Work::new(&self.store, &first.name, Swap::Exchange);
         if order.extent == Extent::Check {
-            let checked = copy_all(self, &jobs, None, stop).await?;
+            let checked = self.copy_all(&jobs, None, stop).await?;
             return Ok(checked.map_or(RewriteEnd::Stopped, RewriteEnd::Checked));
         }
-        self.check_space(&jobs)?;
-        let copied = copy_all(self, &jobs, Some(&work), stop).await;
-        let Ok(Some(rewritten)) = copied else {
-            let removed = blocking(move || work.undo()).await;
-            // What went wrong at first says more than that its leftovers could not be removed.
-            return copied.and(removed).map(|_| RewriteEnd::Stopped);
-        };
+        let work = self.work(&first.name);
+        let Some(rewritten) = self.copy_beside(&jobs, &work, stop).await? else { return Ok(RewriteEnd::Stopped) };
         let datasets: Vec<String> = jobs.iter().map(|job| job.old.pipeline.clone()).collect();
         blocking(move || swap_all(&work, &datasets)).await?;
         Ok(RewriteEnd::Swapped(rewritten))
     }
 
+    fn work(&self, pipeline: &str) -> Work {
+        Work::new(&self.store, pipeline, Swap::Exchange)
+    }
+
+    /// Makes the new folders; none is left where that fails or is stopped.
+    pub(super) async fn copy_beside(
+        &self,
+        jobs: &[Job],
+        work: &Work,
+        stop: &CancellationToken,
+    ) -> Result<Option<Vec<Rewritten>>> {
+        self.check_space(jobs)?;
+        let copied = self.copy_all(jobs, Some(work), stop).await;
+        if matches!(copied, Ok(Some(_))) {
+            return copied;
+        }
+        let work = work.clone();
+        let removed = blocking(move || work.undo()).await;
+        // What went wrong at first says more than that its leftovers could not be removed.
+        copied.and(removed).map(|_| None)
+    }
+
     /// The datasets that are not in the form of their specs.
-    async fn jobs(&self, specs: &[DatasetSpec], order: &RewriteOrder) -> Result<Vec<Job>> {
+    pub(super) async fn jobs(&self, specs: &[DatasetSpec], order: &RewriteOrder) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for (place, spec) in specs.iter().enumerate() {
             let Some(old) = self.recorded(&spec.name).await? else {
@@ -176,7 +193,7 @@ impl Lake {
             }
             let plan = Plan::new(&old, spec, order)?;
             let survey = Survey::of(&self.store, &old).await?;
-            let mut job = Job { old, survey, plan: Arc::new(plan), spec: spec.clone() };
+            let mut job = Job { old, survey, plan: Arc::new(plan), partition_by: spec.partition_by };
             if job.plan.changes.is_empty() && !self.add_older_files(&mut job).await? {
                 continue;
             }
@@ -191,9 +208,39 @@ impl Lake {
         if older > 0
             && let Some(plan) = Arc::get_mut(&mut job.plan)
         {
-            plan.changes.push(format!("columns: {older} files are from before the last change of columns"));
+            let all = job.survey.totals().partitions;
+            plan.changes.push(format!("columns: {older} of {all} files are from before their last change"));
         }
         Ok(older > 0)
+    }
+
+    async fn copy_all(
+        &self,
+        jobs: &[Job],
+        work: Option<&Work>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Vec<Rewritten>>> {
+        let mut rewritten = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let target = work.map(|work| work.target(&job.old.pipeline));
+            let copy = Copy {
+                store: &self.store,
+                old: &job.old,
+                survey: &job.survey,
+                plan: job.plan.clone(),
+                partition_by: job.partition_by,
+                target: target.as_deref(),
+                stop,
+            };
+            let Some(Copied { before, after }) = copy.run().await? else { return Ok(None) };
+            if let Some(work) = work.cloned() {
+                let plan = job.plan.clone();
+                blocking(move || work.complete(&plan.record)).await?;
+            }
+            let (dataset, changes) = (job.old.pipeline.clone(), job.plan.changes.clone());
+            rewritten.push(Rewritten { dataset, changes, before, after });
+        }
+        Ok(Some(rewritten))
     }
 
     /// Refuses what the disk has no room for, where it is known how much there is.
@@ -208,35 +255,6 @@ impl Lake {
             _ => Ok(()),
         }
     }
-}
-
-async fn copy_all(
-    lake: &Lake,
-    jobs: &[Job],
-    work: Option<&Work>,
-    stop: &CancellationToken,
-) -> Result<Option<Vec<Rewritten>>> {
-    let mut rewritten = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let target = work.map(|work| work.target(&job.old.pipeline));
-        let copy = Copy {
-            store: &lake.store,
-            old: &job.old,
-            survey: &job.survey,
-            plan: job.plan.clone(),
-            partition_by: job.spec.partition_by,
-            target: target.as_deref(),
-            stop,
-        };
-        let Some(Copied { before, after }) = copy.run().await? else { return Ok(None) };
-        if let Some(work) = work.cloned() {
-            let plan = job.plan.clone();
-            blocking(move || work.complete(&plan.record)).await?;
-        }
-        let (dataset, changes) = (job.old.pipeline.clone(), job.plan.changes.clone());
-        rewritten.push(Rewritten { dataset, changes, before, after });
-    }
-    Ok(Some(rewritten))
 }
 
 /// Decides and swaps. Where the very first folder cannot be moved, nothing was, and the decision is taken back.

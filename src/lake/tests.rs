@@ -5,5 +5,7 @@ mod dropping;
 mod failing;
 mod fixture;
 mod ordering;
+mod rewriting;
 mod splicing;
+mod swapping;
 mod types;

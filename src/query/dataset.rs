@@ -22,6 +22,8 @@ pub(super) struct Dataset {
     pub(super) schema: SchemaRef,
     /// The columns that the folders hold, outermost first.
     pub(super) partitions: Vec<(String, DataType)>,
+    /// What the folder says of itself.
+    pub(super) record: DatasetRecord,
     /// By what the files are sorted; empty where that is not known.
     pub(super) sorted_by: Vec<String>,
 }
@@ -65,7 +67,7 @@ fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
     let sorted_by = sorted_by(&name, &record.key, &schema);
-    Ok(Dataset { name, schema, partitions, sorted_by })
+    Ok(Dataset { name, schema, partitions, record: record.clone(), sorted_by })
 }
 
 /// A pipeline's files are sorted by the key's first three columns; nothing is promised of other datasets.

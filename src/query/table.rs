@@ -43,6 +43,7 @@ pub(super) struct LakeTable {
 impl LakeTable {
     /// A table over `dataset`, whose files `snapshot` will hold.
     pub(super) fn new(dataset: &Dataset, snapshot: Arc<Snapshot>) -> Result<LakeTable> {
+        snapshot.expect(&dataset.record);
         Ok(LakeTable {
             name: dataset.name.clone(),
             partitions: dataset.partitions.iter().map(|(name, _)| name.clone()).collect(),

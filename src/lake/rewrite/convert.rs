@@ -4,8 +4,10 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, 
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, is_null};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
+use chrono::{DateTime, SecondsFormat};
 
 use super::super::types;
 use super::changes::{Plan, Way};
@@ -152,6 +154,11 @@ fn named<'a>(piece: &Piece, row: usize, names: impl Iterator<Item = &'a str>) ->
 pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
     if column.is_null(row) {
         return "null".to_owned();
+    }
+    if let Some(instants) = column.as_primitive_opt::<TimestampMicrosecondType>()
+        && let Some(instant) = DateTime::from_timestamp_micros(instants.value(row))
+    {
+        return instant.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     }
     let text = array_value_to_string(column, row).unwrap_or_else(|error| error.to_string());
     if column.data_type().is_string() { format!("`{text}`") } else { text }

@@ -43,18 +43,18 @@ async fn a_layout_is_recorded_and_a_changed_one_is_refused() {
     let error = lake.dataset(hourly).await.expect_err("another layout");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `shop` has `partition_by = date`, the pipeline now says `date, hour`
-      hint: set it back to `date`, or give the pipeline another name to begin a new dataset
+      hint: set it back to `date`, or bring the files into the new form with `hourmark rewrite shop`
     ");
     let error = lake.dataset(DatasetSpec { buckets: 8, ..spec() }).await.expect_err("other buckets");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `shop` has `buckets = 1`, the pipeline now says `8`
-      hint: set it back to `1`, or give the pipeline another name to begin a new dataset
+      hint: set it back to `1`, or bring the files into the new form with `hourmark rewrite shop`
     ");
     let narrow = with_types(DataType::Int32, DataType::Decimal128(18, 6));
     let error = lake.dataset(narrow).await.expect_err("a narrower type");
     insta::assert_snapshot!(error.report(), @r"
-    the column `clicks` of the dataset `shop` is Int64, the pipeline now says Int32
-      hint: a type may only widen: set it back to Int64, or declare a further column
+    the column `clicks` of the dataset `shop` is int, the pipeline now says Int32
+      hint: a type may only widen: set it back to int, or have every value converted with `hourmark rewrite shop`
     ");
     let mut fields = schema().fields().to_vec();
     fields.remove(3);
@@ -62,7 +62,7 @@ async fn a_layout_is_recorded_and_a_changed_one_is_refused() {
     let error = lake.dataset(fewer).await.expect_err("a column less");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `shop` has the column `clicks`, the pipeline does not
-      hint: declare the column again, or give the pipeline another name to begin a new dataset
+      hint: declare the column again, or take it out of every file with `hourmark rewrite shop --drop clicks`
     ");
     assert_eq!(lake.datasets().await.expect("records"), records, "a refused change is not recorded");
 }
