@@ -10,7 +10,7 @@ use std::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Outcome, Result};
-use crate::lake::{DatasetRecord, DatasetSpec, Extent, Recovered, RewriteEnd, RewriteOrder};
+use crate::lake::{DatasetRecord, Extent, Recovered, RewriteEnd, RewriteOrder};
 use crate::pipeline::Pipeline;
 use crate::run::{Environment, acquire, dataset_spec};
 
@@ -66,7 +66,6 @@ async fn work(
     stop: &CancellationToken,
 ) -> Result<(Recovered, RewriteEnd)> {
     let recovered = environment.lake.recover(&pipeline.name).await?;
-    let specs = specs(pipeline);
     if order.extent == Extent::Swap {
         let waiting = environment.state.staged_units(&pipeline.name).await?.len();
         if waiting > 0 {
@@ -74,13 +73,8 @@ async fn work(
             return Err(unpublished(pipeline, waiting, recorded.as_ref()));
         }
     }
-    let end = environment.lake.rewrite(&specs, order, stop).await?;
+    let end = environment.lake.rewrite(&dataset_spec(pipeline), order, stop).await?;
     Ok((recovered, end))
-}
-
-/// The datasets that a pipeline can have, its rows first.
-fn specs(pipeline: &Pipeline) -> Vec<DatasetSpec> {
-    vec![dataset_spec(pipeline)]
 }
 
 /// Staged rows must be published in the form that they were staged for. A run does that, if the pipeline's file says

@@ -58,12 +58,25 @@ pub(super) struct Part {
 impl PartitionFile {
     /// Reads the footer and page indexes; `None` where there is no such file.
     pub(super) async fn open(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
+        let Some(mut file) = PartitionFile::open_any(store, path, schema).await? else { return Ok(None) };
+        file.hours = hours(&file.metadata).map_err(|error| broken(&file.shown, error))?;
+        Ok(Some(file))
+    }
+
+    /// The same of a file whose row groups are not of one hour each: nothing is known of its hours.
+    pub(super) async fn open_any(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
         let Some(stat) = store.stat(path).await? else { return Ok(None) };
         let shown = store.shown(path);
         let metadata = Arc::new(read_metadata(store, path, &stat, &shown).await?);
         let parts = describe(&metadata, schema).map_err(|error| broken(&shown, error))?;
-        let Description { hours, generation, current } = parts;
-        Ok(Some(PartitionFile { path: path.to_owned(), shown, stat, metadata, hours, generation, current }))
+        let Description { generation, current } = parts;
+        let (path, hours) = (path.to_owned(), Vec::new());
+        Ok(Some(PartitionFile { path, shown, stat, metadata, hours, generation, current }))
+    }
+
+    /// How many row groups it has.
+    pub(super) fn groups(&self) -> usize {
+        self.metadata.num_row_groups()
     }
 
     /// Rows in the file.
@@ -247,7 +260,6 @@ async fn read_metadata(store: &Store, path: &str, stat: &Stat, shown: &str) -> R
 }
 
 struct Description {
-    hours: Vec<(Instant, Range<usize>)>,
     generation: u64,
     current: bool,
 }
@@ -261,7 +273,6 @@ fn describe(metadata: &ParquetMetaData, schema: &SchemaRef) -> ParquetResult<Des
         (one.name(), one.data_type(), one.is_nullable()) == (other.name(), other.data_type(), other.is_nullable())
     });
     Ok(Description {
-        hours: hours(metadata)?,
         generation: generation.and_then(|text| text.parse().ok()).unwrap_or(0),
         current: same_fields && found.fields().len() == schema.fields().len(),
     })

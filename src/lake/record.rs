@@ -11,11 +11,12 @@ use super::layout::{RECORD, words};
 use super::{DatasetSpec, types};
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
+use crate::pipeline::schema::KEY;
 
 /// The number of this file's format; a lake of a newer one is refused.
 const FORMAT: u32 = 1;
 /// What the name of the dataset ends in that keeps how a pipeline's rows changed.
-const RESTATEMENTS: &str = "__restatements";
+pub(super) const RESTATEMENTS: &str = "__restatements";
 
 /// A dataset as its folder records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +158,41 @@ impl DatasetRecord {
     /// The pipeline that the dataset belongs to.
     pub(super) fn owner(&self) -> &str {
         self.pipeline.strip_suffix(RESTATEMENTS).unwrap_or(&self.pipeline)
+    }
+
+    /// What the restatements of a dataset must be like once `old`, the dataset's own record, has become `new`; `self` is
+    /// their record now. They follow its key and its buckets. A column that leaves the key stays, for the rows that
+    /// tell of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the column whose type is not known.
+    pub(super) fn following(&self, old: &DatasetRecord, new: &DatasetRecord) -> Result<DatasetSpec> {
+        let of_key = |record: &DatasetRecord, column: &&ColumnRecord| record.key.contains(&column.name);
+        let mut fields = Vec::new();
+        for name in &new.key {
+            let column = new.column(name).ok_or_else(|| Error::internal(format!("the key column `{name}` is gone")))?;
+            // Rows from before a column joined the key lack it.
+            fields.push(Field::new(name, new.data_type(column)?, !KEY.contains(&name.as_str())));
+        }
+        for column in self.columns.iter().filter(|column| !of_key(old, column) && !of_key(new, column)) {
+            fields.push(Field::new(&column.name, self.data_type(column)?, column.nullable));
+        }
+        for column in self.columns.iter().filter(|column| of_key(old, column) && !of_key(new, column)) {
+            fields.push(Field::new(&column.name, self.data_type(column)?, true));
+        }
+        let own = self.key.iter().filter(|name| !old.key.contains(name) && !new.key.contains(name));
+        Ok(DatasetSpec {
+            name: self.pipeline.clone(),
+            schema: Arc::new(Schema::new(fields)),
+            key: new.key.iter().chain(own).cloned().collect(),
+            partition_by: self.partition_by().unwrap_or(PartitionBy::Date),
+            buckets: if self.buckets == old.buckets { new.buckets } else { self.buckets },
+        })
+    }
+
+    /// Whether it is of a pipeline's restatements: their rows stand in the order in which they were seen.
+    pub(super) fn is_log(&self) -> bool {
+        self.pipeline.ends_with(RESTATEMENTS)
     }
 
     fn same(&self, what: &str, old: &str, new: &str) -> Result<()> {

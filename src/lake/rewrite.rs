@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::record::DatasetRecord;
+use super::layout::STAGED;
+use super::record::{DatasetRecord, RESTATEMENTS};
+use super::staged::is_staged;
 use super::store::Swap;
 use super::{DatasetSpec, Lake, blocking};
 use crate::error::{Error, Result};
@@ -123,10 +125,9 @@ impl Lake {
         }
     }
 
-    /// Rewrites the datasets of one pipeline into the form of `specs`. The first one must be there; others are left out
-    /// where they are not. Columns in `order` are those of the first; the others follow where they have them.
+    /// Rewrites a pipeline's dataset into the form of `spec`, and its restatements so that they follow.
     ///
-    /// Readers see each dataset as it was or as it will be. To be called under the pipeline's lease, after
+    /// Readers see each of the two as it was or as it will be. To be called under the pipeline's lease, after
     /// [`Lake::recover`].
     ///
     /// # Errors
@@ -135,12 +136,11 @@ impl Lake {
     /// read or written. Everything is as it was then, unless the message says that the swap was begun.
     pub async fn rewrite(
         &self,
-        specs: &[DatasetSpec],
+        spec: &DatasetSpec,
         order: &RewriteOrder,
         stop: &CancellationToken,
     ) -> Result<RewriteEnd> {
-        let Some(first) = specs.first() else { return Err(Error::internal("no dataset to rewrite")) };
-        let jobs = self.jobs(specs, order).await?;
+        let jobs = self.jobs(spec, order).await?;
         if jobs.is_empty() {
             return Ok(RewriteEnd::NothingToDo);
         }
@@ -148,7 +148,7 @@ impl Lake {
             let checked = self.copy_all(&jobs, None, stop).await?;
             return Ok(checked.map_or(RewriteEnd::Stopped, RewriteEnd::Checked));
         }
-        let work = self.work(&first.name);
+        let work = self.work(&spec.name);
         let Some(rewritten) = self.copy_beside(&jobs, &work, stop).await? else { return Ok(RewriteEnd::Stopped) };
         let datasets: Vec<String> = jobs.iter().map(|job| job.old.pipeline.clone()).collect();
         blocking(move || swap_all(&work, &datasets)).await?;
@@ -177,29 +177,47 @@ impl Lake {
         copied.and(removed).map(|_| None)
     }
 
-    /// The datasets that are not in the form of their specs.
-    pub(super) async fn jobs(&self, specs: &[DatasetSpec], order: &RewriteOrder) -> Result<Vec<Job>> {
+    /// The datasets that are not in the form that is wanted.
+    pub(super) async fn jobs(&self, spec: &DatasetSpec, order: &RewriteOrder) -> Result<Vec<Job>> {
+        let Some(old) = self.recorded(&spec.name).await? else {
+            return Err(Error::bad_input(format!("the lake has no dataset `{}`", spec.name))
+                .hint("nothing was published yet: `hourmark run` begins it in the pipeline's present form"));
+        };
+        check_order(&old, spec, order)?;
+        let main = self.job(old.clone(), spec, order).await?;
         let mut jobs = Vec::new();
-        for (place, spec) in specs.iter().enumerate() {
-            let Some(old) = self.recorded(&spec.name).await? else {
-                if place > 0 {
-                    continue;
-                }
-                return Err(Error::bad_input(format!("the lake has no dataset `{}`", spec.name))
-                    .hint("nothing was published yet: `hourmark run` begins it in the pipeline's present form"));
-            };
-            if place == 0 {
-                check_order(&old, spec, order)?;
-            }
-            let plan = Plan::new(&old, spec, order)?;
-            let survey = Survey::of(&self.store, &old).await?;
-            let mut job = Job { old, survey, plan: Arc::new(plan), partition_by: spec.partition_by };
-            if job.plan.changes.is_empty() && !self.add_older_files(&mut job).await? {
-                continue;
-            }
-            jobs.push(job);
+        let new = main.plan.record.clone();
+        jobs.extend(self.needed(main).await?);
+        if let Some(log) = self.recorded(&format!("{}{RESTATEMENTS}", spec.name)).await? {
+            self.check_told(&log).await?;
+            let follows = log.following(&old, &new)?;
+            let log = self.job(log, &follows, order).await?;
+            jobs.extend(self.needed(log).await?);
         }
         Ok(jobs)
+    }
+
+    async fn job(&self, old: DatasetRecord, spec: &DatasetSpec, order: &RewriteOrder) -> Result<Job> {
+        let plan = Arc::new(Plan::new(&old, spec, order)?);
+        let survey = Survey::of(&self.store, &old).await?;
+        Ok(Job { old, survey, plan, partition_by: spec.partition_by })
+    }
+
+    /// The job, unless everything is in its form already.
+    async fn needed(&self, mut job: Job) -> Result<Option<Job>> {
+        let needed = !job.plan.changes.is_empty() || self.add_older_files(&mut job).await?;
+        Ok(needed.then_some(job))
+    }
+
+    /// Refuses to go on while something waits to be told to the restatements: it speaks of files as they are now.
+    async fn check_told(&self, log: &DatasetRecord) -> Result<()> {
+        let waiting = self.store.files(&format!("{STAGED}/{}", log.pipeline)).await?;
+        if !waiting.iter().any(|name| is_staged(name)) {
+            return Ok(());
+        }
+        let (name, owner) = (&log.pipeline, log.owner());
+        Err(Error::storage(format!("a publish that was cut off has not told `{name}` all that it changed"))
+            .hint(format!("`hourmark run {owner}` brings it to its end, with the pipeline's file in its old form")))
     }
 
     /// Where nothing is recorded otherwise, files may still be from before a column was added or became wider.

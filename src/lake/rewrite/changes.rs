@@ -69,7 +69,7 @@ impl Plan {
             let key = spec.key.contains(&column.name);
             // As when a dataset evolves: rows without a value do not become wrong because the pipeline asks for one now.
             let may_lack = old.column(&column.name).is_none_or(|recorded| recorded.nullable) && plan.fill.is_none();
-            column.nullable = !key && (column.nullable || may_lack);
+            column.nullable |= may_lack && !key;
             columns.push(plan);
         }
         let mut changes = Vec::new();

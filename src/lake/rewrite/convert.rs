@@ -43,7 +43,11 @@ pub(super) fn convert_hour(plan: &Plan, pieces: &[Piece]) -> Result<RecordBatch>
     Ok(sorted)
 }
 
-fn convert(plan: &Plan, piece: &Piece) -> Result<RecordBatch> {
+/// The rows as they are wanted, in the order in which they are.
+///
+/// # Errors
+/// As of [`convert_hour`], but for rows of one key.
+pub(super) fn convert(plan: &Plan, piece: &Piece) -> Result<RecordBatch> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(plan.columns.len());
     for (place, (field, column)) in plan.shape.schema().fields().iter().zip(&plan.columns).enumerate() {
         let found = match column.way {

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::super::file::PartitionFile;
 use super::super::layout::{Partition, bucket_of};
 use super::super::record::DatasetRecord;
-use super::super::store::Store;
+use super::super::store::{Listed, Store};
 use super::super::writer::PartitionWriter;
 use super::super::{Totals, blocking};
 use super::changes::Plan;
-use super::convert::{Piece, convert_hour};
+use super::convert::{Piece, convert, convert_hour};
 use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
@@ -56,6 +56,13 @@ struct Output {
     writer: Option<PartitionWriter>,
 }
 
+impl Output {
+    fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.rows += rows.num_rows() as u64;
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.encode(rows))
+    }
+}
+
 type Outputs = BTreeMap<Partition, Output>;
 
 /// One hour of one old file.
@@ -72,37 +79,18 @@ impl Copy<'_> {
     /// See [`convert_hour`]; and [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be
     /// read or written.
     pub(super) async fn run(&self) -> Result<Option<Copied>> {
-        let zero = Totals::default();
-        let mut copied = Copied { before: self.survey.totals(), after: zero };
+        let mut copied = Copied { before: self.survey.totals(), after: Totals::default() };
         let remainders = common_divisor(self.old.buckets.max(1), self.plan.record.buckets.max(1));
         for folder in &self.survey.folders {
             let files = self.survey.files_of(self.store, self.old, folder).await?;
             for remainder in 0..remainders {
-                let files = files.iter().filter(|(partition, _)| partition.bucket % remainders == remainder);
-                let mut hours: BTreeMap<Instant, Vec<Source>> = BTreeMap::new();
-                for (partition, file) in files {
-                    let bucket = partition.bucket;
-                    let Some(file) = PartitionFile::open(self.store, &file.path, &self.plan.old_schema).await? else {
-                        return Err(self.store.replaced(&file.path));
-                    };
-                    let file = Arc::new(file);
-                    copied.before.rows += file.rows();
-                    for (hour, groups) in &file.hours {
-                        hours.entry(*hour).or_default().push(Source {
-                            bucket,
-                            file: file.clone(),
-                            groups: groups.clone(),
-                        });
-                    }
-                }
-                let mut outputs = Outputs::new();
-                for (hour, sources) in hours {
-                    if self.stop.is_cancelled() {
-                        return Ok(None);
-                    }
-                    outputs = self.end(outputs, Some(hour), &mut copied.after).await?;
-                    outputs = self.hour(hour, sources, outputs).await?;
-                }
+                let mut files = files.clone();
+                files.retain(|(partition, _)| partition.bucket % remainders == remainder);
+                let copying = match self.old.is_log() {
+                    false => self.hours(files, &mut copied).await?,
+                    true => self.groups(files, &mut copied).await?,
+                };
+                let Some(outputs) = copying else { return Ok(None) };
                 self.end(outputs, None, &mut copied.after).await?;
             }
             tracing::debug!(dataset = self.old.pipeline, folder, rows = copied.after.rows, "copied");
@@ -113,6 +101,57 @@ impl Copy<'_> {
             return Err(Error::internal(format!("of {read} rows of `{name}` {written} would be left")));
         }
         Ok(Some(copied))
+    }
+
+    /// Copies a date's files hour by hour. `None` where it was stopped.
+    async fn hours(&self, files: Vec<(Partition, Listed)>, copied: &mut Copied) -> Result<Option<Outputs>> {
+        let mut hours: BTreeMap<Instant, Vec<Source>> = BTreeMap::new();
+        for (partition, file) in files {
+            let opened = PartitionFile::open(self.store, &file.path, &self.plan.old_schema).await?;
+            let file = Arc::new(opened.ok_or_else(|| self.store.replaced(&file.path))?);
+            copied.before.rows += file.rows();
+            for (hour, groups) in file.hours.clone() {
+                let source = Source { bucket: partition.bucket, file: file.clone(), groups };
+                hours.entry(hour).or_default().push(source);
+            }
+        }
+        let mut outputs = Outputs::new();
+        for (hour, sources) in hours {
+            if self.stop.is_cancelled() {
+                return Ok(None);
+            }
+            outputs = self.end(outputs, Some(hour), &mut copied.after).await?;
+            outputs = self.hour(hour, sources, outputs).await?;
+        }
+        Ok(Some(outputs))
+    }
+
+    /// Copies files of restatements, which are in no order but that of their writing, row group by row group. They stay
+    /// in their date, which is not that of their hours. `None` where it was stopped.
+    async fn groups(&self, files: Vec<(Partition, Listed)>, copied: &mut Copied) -> Result<Option<Outputs>> {
+        let mut outputs = Outputs::new();
+        for (partition, file) in files {
+            let opened = PartitionFile::open_any(self.store, &file.path, &self.plan.old_schema).await?;
+            let file = Arc::new(opened.ok_or_else(|| self.store.replaced(&file.path))?);
+            copied.before.rows += file.rows();
+            for group in 0..file.groups() {
+                if self.stop.is_cancelled() {
+                    return Ok(None);
+                }
+                let part = file.read(self.store, group..group + 1).await?;
+                let (plan, drafts, file) = (self.plan.clone(), self.drafts(), file.clone());
+                let copying = blocking(move || {
+                    let rows = file.decode(part, group..group + 1, &plan.old_schema)?;
+                    let rows = convert(&plan, &Piece { file: file.shown().to_owned(), rows })?;
+                    for (bucket, rows) in by_bucket(&plan, &rows)? {
+                        drafts.output(&mut outputs, Partition { bucket, ..partition }, &plan)?.add(&rows)?;
+                    }
+                    Ok(outputs)
+                });
+                outputs = copying.await?;
+            }
+        }
+        Ok(Some(outputs))
     }
 
     /// Copies one hour.
@@ -139,11 +178,7 @@ impl Copy<'_> {
             let rows = convert_hour(&plan, &pieces)?;
             for (bucket, rows) in by_bucket(&plan, &rows)? {
                 let partition = Partition::at(hour, partition_by, bucket);
-                let output = drafts.output(&mut outputs, partition, &plan)?;
-                output.rows += rows.num_rows() as u64;
-                if let Some(writer) = &mut output.writer {
-                    writer.encode(&rows)?;
-                }
+                drafts.output(&mut outputs, partition, &plan)?.add(&rows)?;
             }
             Ok(outputs)
         })

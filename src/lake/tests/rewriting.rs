@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, Schema};
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Place, Row, day, files, read, row, spec};
+use super::fixture::{Place, Row, at, day, files, read, row, spec};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{DatasetSpec, Extent, RewriteEnd, RewriteOrder};
+use crate::lake::{DatasetSpec, Extent, Partition, RewriteEnd, RewriteOrder, bucket_of};
 use crate::pipeline::Missing;
+use crate::pipeline::schema::instant_type;
 
 /// The fixture's dataset with one column of another type; a type of `None` leaves it out.
 fn retyped(name: &str, data_type: Option<DataType>) -> DatasetSpec {
@@ -53,7 +54,7 @@ async fn place_with(rows: &[Row]) -> Place {
 }
 
 async fn rewrite(place: &Place, spec: &DatasetSpec, order: &RewriteOrder) -> Result<Vec<String>> {
-    let end = place.lake().await.rewrite(std::slice::from_ref(spec), order, &CancellationToken::new()).await?;
+    let end = place.lake().await.rewrite(spec, order, &CancellationToken::new()).await?;
     match end {
         RewriteEnd::Swapped(datasets) => Ok(datasets.into_iter().flat_map(|dataset| dataset.changes).collect()),
         RewriteEnd::NothingToDo => Ok(Vec::new()),
@@ -258,10 +259,92 @@ async fn a_lake_without_the_dataset_has_nothing_to_rewrite() {
     the lake has no dataset `other`
       hint: nothing was published yet: `hourmark run` begins it in the pipeline's present form
     ");
-    // A second dataset that is not there is left out.
     let buckets = DatasetSpec { buckets: 2, ..spec() };
-    let specs = [buckets, DatasetSpec { name: "shop__restatements".into(), ..spec() }];
-    let end = place.lake().await.rewrite(&specs, &order(&[], &[]), &CancellationToken::new()).await.expect("rewritten");
-    let RewriteEnd::Swapped(datasets) = end else { panic!("{end:?}") };
-    assert_eq!(datasets.len(), 1, "an empty dataset is rewritten too");
+    let changes = rewrite(&place, &buckets, &order(&[], &[])).await.expect("an empty dataset is rewritten too");
+    assert_eq!(changes, ["buckets: 1 -> 2"]);
+}
+
+/// The restatements of the fixture's dataset: in the order of their writing, hours in any order.
+fn log(key: &[&str]) -> DatasetSpec {
+    let mut fields: Vec<Field> = key.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+    for (place, name) in ["hour", "account_id", "campaign_id"].into_iter().enumerate() {
+        let data_type = if name == "hour" { instant_type() } else { DataType::Utf8 };
+        fields.insert(place, Field::new(name, data_type, false));
+    }
+    fields.push(Field::new("metric", DataType::Utf8, false));
+    fields.push(Field::new("seen_at", instant_type(), false));
+    let names = fields.iter().map(|field| field.name().clone());
+    DatasetSpec {
+        name: "shop__restatements".into(),
+        key: names.collect(),
+        schema: Arc::new(Schema::new(fields)),
+        ..spec()
+    }
+}
+
+#[tokio::test]
+async fn restatements_follow_the_key_and_the_buckets_and_keep_their_dates_and_order() {
+    let told: Vec<(&str, &str)> = vec![("07:00", "b"), ("05:00", "a"), ("06:00", "b"), ("05:00", "c"), ("05:00", "a")];
+    let place = place_with(&[row("05:00", "a", "c", 7)]).await;
+    let dataset = place.lake().await.dataset(log(&[])).await.expect("restatements");
+    // Hours of one date, seen on another: the folder is that of the latter.
+    let later = Partition { date: "2026-12-01".parse().expect("a date"), ..day() };
+    let texts = |text: fn(&(&str, &str)) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(told.iter().map(text)))
+    };
+    let moments = |text: fn(&str) -> String| -> ArrayRef {
+        let moments = told.iter().map(|(hour, _)| at(&text(hour)).timestamp_micros());
+        Arc::new(TimestampMicrosecondArray::from_iter_values(moments).with_timezone("UTC"))
+    };
+    let columns = vec![
+        moments(|hour| hour.to_owned()),
+        texts(|(_, account)| (*account).to_owned()),
+        texts(|_| "c".to_owned()),
+        texts(|(hour, account)| format!("{account} at {hour}")),
+        moments(|hour| format!("2026-12-01T{hour}:00Z")),
+    ];
+    let rows = RecordBatch::try_new(dataset.schema().clone(), columns).expect("rows");
+    let mut writer = dataset.begin(later, 1).expect("a file");
+    writer.encode(&rows.slice(0, 3)).expect("written");
+    writer.encode(&rows.slice(3, 2)).expect("written");
+    writer.commit(5).expect("written");
+
+    let mut wanted = keyed(retyped("device", Some(DataType::Utf8)), "device");
+    wanted.buckets = 2;
+    let waiting = place.root().join("_staged/shop__restatements/0123456789abcdef.arrow");
+    std::fs::create_dir_all(waiting.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&waiting, "told").expect("an intent");
+    let error = refused(&place, &wanted, &order(&[("device", "unknown")], &[])).await;
+    insta::assert_snapshot!(said(&place, &error), @r"
+    a publish that was cut off has not told `shop__restatements` all that it changed
+      hint: `hourmark run shop` brings it to its end, with the pipeline's file in its old form
+    ");
+    std::fs::remove_file(waiting).expect("removed");
+
+    let changes = rewrite(&place, &wanted, &order(&[("device", "unknown")], &[])).await.expect("rewritten");
+    insta::assert_snapshot!(changes.join("\n"), @r"
+    buckets: 1 -> 2
+    key: hour, account_id, campaign_id -> hour, account_id, campaign_id, device
+    column `device`: new, `unknown` in rows from before
+    buckets: 1 -> 2
+    key: hour, account_id, campaign_id, metric, seen_at -> hour, account_id, campaign_id, device, metric, seen_at
+    column `device`: new, `unknown` in rows from before
+    ");
+    let follows = DatasetSpec { buckets: 2, ..log(&["device"]) };
+    let dataset = place.lake().await.dataset(follows).await.expect("in this form");
+    let mut found = Vec::new();
+    for bucket in 0..2 {
+        let path = place.root().join(dataset.path(Partition { bucket, ..later }));
+        let rows = if path.exists() { read(&path) } else { continue };
+        let texts = |name: &str| rows[name].as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
+        assert!(texts("account_id").iter().all(|account| bucket_of(account, 2) == bucket));
+        assert!(texts("device").iter().all(|device| device == "unknown"));
+        found.push(texts("metric"));
+    }
+    let of_bucket = |bucket| {
+        let told = told.iter().filter(move |(_, account)| bucket_of(account, 2) == bucket);
+        told.map(|(hour, account)| format!("{account} at {hour}")).collect::<Vec<_>>()
+    };
+    let expected: Vec<Vec<String>> = (0..2).map(of_bucket).filter(|rows| !rows.is_empty()).collect();
+    assert_eq!(found, expected);
 }
