@@ -5,6 +5,7 @@
 //! one hour of one file is in memory at a time; from 1 to 8 or back, one hour of all accounts.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -240,21 +241,21 @@ struct Drafts {
 
 impl Drafts {
     fn output<'a>(&self, outputs: &'a mut Outputs, partition: Partition, plan: &Plan) -> Result<&'a mut Output> {
-        if !outputs.contains_key(&partition) {
-            let writer = match &self.target {
-                None => None,
-                Some(target) => {
-                    let draft = self.store.draft(&plan.record.pipeline, "rewrite", &format!("{target}/{partition}"))?;
-                    Some(PartitionWriter::new(draft, &plan.shape, &plan.record, FIRST_GENERATION)?)
-                }
-            };
-            outputs.insert(partition, Output { rows: 0, writer });
+        match outputs.entry(partition) {
+            Entry::Occupied(output) => Ok(output.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(Output { rows: 0, writer: self.begin(partition, plan)? })),
         }
-        outputs.get_mut(&partition).ok_or_else(|| Error::internal("a file that was begun is gone"))
+    }
+
+    fn begin(&self, partition: Partition, plan: &Plan) -> Result<Option<PartitionWriter>> {
+        let Some(target) = &self.target else { return Ok(None) };
+        // Temporaries are kept where the pipeline's next run sweeps.
+        let draft = self.store.draft(plan.record.owner(), "rewrite", &format!("{target}/{partition}"))?;
+        PartitionWriter::new(draft, &plan.shape, &plan.record, FIRST_GENERATION).map(Some)
     }
 }
 
-/// Sorted rows by bucket; each bucket's rows stay sorted.
+/// Rows by bucket; each bucket's rows stay in their order.
 fn by_bucket(plan: &Plan, rows: &RecordBatch) -> Result<Vec<(u16, RecordBatch)>> {
     let buckets = plan.record.buckets.max(1);
     if buckets == 1 {

@@ -207,17 +207,17 @@ async fn columns_are_filled_where_they_are_null_and_taken_out_where_they_are_nam
     rewrite(&place, &wanted, &order(&[("rate", "1.50")], &[])).await.expect("rewritten");
     assert_eq!(rows_of(place.root())["rate"].as_primitive::<Decimal128Type>().values(), &[150, 150]);
 
-    let mistakes: [(&[(&str, &str)], &[&str]); 6] = [
-        (&[("nothing", "1")], &[]),
-        (&[("spend", "1")], &[]),
-        (&[("clicks", "many")], &[]),
-        (&[("clicks", "")], &[]),
-        (&[], &["clicks"]),
-        (&[], &["nothing"]),
+    let mistakes = [
+        order(&[("nothing", "1")], &[]),
+        order(&[("spend", "1")], &[]),
+        order(&[("clicks", "many")], &[]),
+        order(&[("clicks", "")], &[]),
+        order(&[], &["clicks"]),
+        order(&[], &["nothing"]),
     ];
     let mut reports = Vec::new();
-    for (fill, drop) in mistakes {
-        let error = refused(&place, &wanted, &order(fill, drop)).await;
+    for mistake in mistakes {
+        let error = refused(&place, &wanted, &mistake).await;
         assert_eq!(error.kind(), ErrorKind::BadInput);
         reports.push(said(&place, &error));
     }
