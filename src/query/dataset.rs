@@ -8,10 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::error::{Error, Result};
 use crate::lake::{DatasetRecord, Lake};
 use crate::pipeline::PartitionBy;
-use crate::pipeline::schema::KEY;
-
-/// What the restatements of a pipeline's rows are called.
-const RESTATEMENTS: &str = "__restatements";
+use crate::pipeline::schema::{KEY, RESTATEMENTS};
 
 /// One folder of the lake: a table.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::fixture::{at, day, read, slice, spec};
 use crate::lake::{DatasetSpec, Lake, StagedSlice};
+use crate::merge::ReadBefore;
 use crate::pipeline::Missing;
 use crate::pipeline::schema::instant_type;
 use crate::unit::UnitKey;
@@ -73,9 +74,12 @@ async fn spliced_columns_of_every_type_are_those_that_were_encoded() {
             let key = UnitKey::from_stored(format!("part-{minute}"));
             let staged = dataset.stage(&key, part).await.expect("staged");
             let slice = StagedSlice { key, rows: staged.rows, ..slice(minute as i64, Missing::Keep, 0) };
-            let published = dataset.publish(day(), std::slice::from_ref(&slice), 1).await.expect("published");
+            let published = dataset
+                .publish(day(), std::slice::from_ref(&slice), &ReadBefore::default(), 1)
+                .await
+                .expect("published");
             assert!(published.written);
-            let again = dataset.publish(day(), &[slice], 1).await.expect("published");
+            let again = dataset.publish(day(), &[slice], &ReadBefore::default(), 1).await.expect("published");
             assert!(!again.written, "NaN and null are equal to themselves");
         }
         let file = folder.path().join("shop").join(day().to_string());
