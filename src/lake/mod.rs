@@ -189,6 +189,14 @@ impl Lake {
         Ok(Dataset::new(self.store.clone(), shape, spec.partition_by, record))
     }
 
+    /// How many publishes of a dataset were cut off, or are under way, before the restatement log was told of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the folder that cannot be read.
+    pub async fn untold_publishes(&self, dataset: &str) -> Result<usize> {
+        Ok(self.store.files(&intent::folder(dataset)).await?.len())
+    }
+
     /// The records of all datasets, by name.
     ///
     /// # Errors

@@ -5,5 +5,6 @@ mod dropping;
 mod failing;
 mod fixture;
 mod ordering;
+mod restating;
 mod splicing;
 mod types;

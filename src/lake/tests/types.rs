@@ -89,7 +89,5 @@ async fn spliced_columns_of_every_type_are_those_that_were_encoded() {
         assert_eq!(format!("{found:?}"), format!("{:?}", rows(0..5, WIDE).with_schema(found.schema()).expect("rows")));
         files.push(fs::read(file).expect("bytes"));
     }
-    let different: Vec<(u8, u8)> =
-        files[0].iter().zip(&files[1]).filter(|(one, other)| one != other).map(|(a, b)| (*a, *b)).collect();
-    assert_eq!((different, files[0].len()), (vec![(b'2', b'1')], files[1].len()));
+    assert!(files[0] == files[1], "the file tells how it came to be");
 }
