@@ -139,7 +139,8 @@ fn is_moment(expr: &Expr, dated_by: &str) -> bool {
     match expr {
         Expr::Column(column) => column.name == dated_by,
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
-            matches!(field.data_type(), DataType::Timestamp(_, zone) if is_utc(zone.as_deref())) && is_moment(expr, dated_by)
+            matches!(field.data_type(), DataType::Timestamp(_, zone) if is_utc(zone.as_deref()))
+                && is_moment(expr, dated_by)
         }
         _ => false,
     }
