@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::telemetry::LogFormat;
@@ -53,6 +53,14 @@ fn column_and_value(text: &str) -> Result<(String, String), &'static str> {
         Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
         _ => Err("expected a column and a value such as device=unknown"),
     }
+}
+
+fn moment(text: &str) -> Result<Instant, &'static str> {
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    text.parse()
+        .map_err(|_| "expected an instant such as 2026-11-20T12:00:00Z, or a date, whose midnight in UTC is meant")
 }
 
 /// Flags that every command has. Each can also stand in `hourmark.toml` or in a `HOURMARK_*` variable.
@@ -147,9 +155,12 @@ pub(super) enum Command {
 
     /// Answers SQL over the lake and the state
     #[command(
-        after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `units`, `runs`.\n\n\
+        after_help = "Tables: one per pipeline and its `PIPELINE__restatements`, `campaign_hours` over all pipelines, and \
+        the state's `ledger`, `units`, `runs`. With --as-of, pipelines' tables and `campaign_hours` hold what was known then; \
+        the state's tables and restatements stay as they are now.\n\n\
         Examples:\n  hourmark query \"select date, sum(spend) from campaign_hours group by date order by date\"\n  \
         hourmark query \"select * from demo where date = '2026-11-20'\" --format parquet --output day.parquet\n  \
+        hourmark query \"select sum(spend) from demo where date = '2026-11-20'\" --as-of 2026-11-21T06:00:00Z\n  \
         hourmark query \"show tables\""
     )]
     Query(QueryArguments),
@@ -160,6 +171,15 @@ pub(super) enum Command {
         Examples:\n  hourmark rewrite demo --dry-run\n  hourmark rewrite demo\n  \
         hourmark rewrite demo --fill device=unknown --drop purchases")]
     Rewrite(RewriteArguments),
+
+    /// Shows what was restated since a moment: what moved most, by campaign and day
+    #[command(
+        after_help = "Sums are over the restated rows, before and now. Lines are sorted by the size of their difference \
+        as a share of all that the pipeline's restated rows hold of the metric.\n\n\
+        Examples:\n  hourmark changes --since 2026-11-20\n  \
+        hourmark changes demo --since 2026-11-20T06:00:00Z --metric spend --top 5 --format json"
+    )]
+    Changes(ChangesArguments),
 
     /// Checks pipeline files and shows the plan and the first request; sends nothing
     #[command(after_help = "Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo")]
@@ -333,6 +353,10 @@ pub(super) struct QueryArguments {
     /// The SQL
     pub sql: String,
 
+    /// Answers with the values as they were known at this moment: an instant, or a date for its midnight in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub as_of: Option<Instant>,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
@@ -359,6 +383,30 @@ pub(super) struct RewriteArguments {
     /// Checks every value and says what would change; writes nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `changes`
+#[derive(Debug, Args)]
+pub(super) struct ChangesArguments {
+    /// Names of pipelines; all of the lake where none is given
+    #[arg(id = "names", value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// What was seen after this moment: an instant, or a date for its midnight in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Instant,
+
+    /// Only this metric
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+
+    /// So many lines, the weightiest
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub top: u16,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
 }
 
 /// `check`

@@ -1,6 +1,8 @@
 //! The command line: what may be typed, what is meant by it, and what is printed.
 
 mod arguments;
+#[cfg(feature = "query")]
+mod changes;
 mod check;
 mod demo;
 mod documents;
@@ -71,6 +73,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Gaps(arguments) => gaps::gaps(&settings()?, &screen, arguments).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
         Command::Rewrite(arguments) => rewrite::rewrite(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Changes(arguments) => query::changes(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),
         Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,

@@ -4,20 +4,26 @@
 //! |---|---|
 //! | `<name>/date=2026-11-20/bucket-00.parquet` | a [`Partition`]; with `partition_by = ["date", "hour"]` there is an `utc_hour=09/` between |
 //! | `<name>/_hourmark.json` | the dataset's layout, key and columns: a [`DatasetRecord`] |
+//! | `<name>__restatements/date=2026-11-20/bucket-00.parquet` | what changed from what to what, by when it was seen: the restatement log |
 //! | `_staged/<name>/<digest>.arrow` | a unit's rows, durable but invisible |
+//! | `_staged/<name>__restatements/<digest>.arrow` | what a publish is about to tell the log: an intent |
 //! | `_staged/<name>/*.tmp` | what is being written |
 //! | `_staged/<name>/rewrite/` | a dataset in another form, until it takes the place of the one that is there |
 //!
 //! A unit's rows go through [`Dataset::stage`], which makes them durable, and [`Dataset::publish`], which merges staged
-//! slices into a partition and replaces its file in one atomic step if anything changed. Both may be repeated after a
+//! slices into a partition and replaces its file in one atomic step if anything changed, and then tells the restatement
+//! log what that was. Both may be repeated after a
 //! crash: staging replaces, publishing finds nothing to change. [`Dataset::discard`] and [`Dataset::sweep`] tidy up.
 //! [`Lake::rewrite`] brings a dataset into another layout, key or schema.
 //!
 //! `store` is the only file that knows what the files are kept on.
 
+mod commit;
 mod dataset;
 mod file;
+mod intent;
 mod layout;
+mod log;
 mod publish;
 mod record;
 mod rewrite;
@@ -28,7 +34,6 @@ mod tests;
 mod types;
 mod writer;
 
-use std::io::Write;
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
@@ -46,7 +51,7 @@ use crate::unit::Account;
 use crate::unit::UnitKey;
 use file::PartitionFile;
 use layout::RECORD;
-use store::{Store, failed};
+use store::Store;
 
 /// A folder of datasets.
 #[derive(Debug, Clone)]
@@ -118,8 +123,6 @@ pub struct Published {
     pub bytes_written: u64,
     /// Bytes of it that were taken over from the file before, without being decoded.
     pub bytes_spliced: u64,
-    /// How often the file has been replaced; 0 where there is none.
-    pub generation: u64,
     /// Whether the file was replaced (or removed, where no row is left).
     pub written: bool,
     /// Slices of which nothing was merged because they would erase too much.
@@ -188,12 +191,7 @@ impl Lake {
         let shape = Shape::new(record.schema()?, &record.key)?;
         if recorded.as_ref() != Some(&record) {
             let (store, name, text) = (self.store.clone(), spec.name.clone(), record.text()?);
-            blocking(move || {
-                let mut draft = store.draft(&name, "record", &path)?;
-                draft.write_all(&text).map_err(|error| failed(&draft.said(), error))?;
-                draft.commit()
-            })
-            .await?;
+            blocking(move || store.write(&name, "record", &path, &text)).await?;
         }
         Ok(Dataset::new(self.store.clone(), shape, spec.partition_by, record))
     }
@@ -206,6 +204,14 @@ impl Lake {
         let path = format!("{name}/{RECORD}");
         let Some(text) = self.store.read(&path).await? else { return Ok(None) };
         DatasetRecord::parse(&text, &self.store.shown(&path)).map(Some)
+    }
+
+    /// How many publishes of a dataset were cut off, or are under way, before the restatement log was told of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the folder that cannot be read.
+    pub async fn untold_publishes(&self, dataset: &str) -> Result<usize> {
+        Ok(self.store.files(&intent::folder(dataset)).await?.len())
     }
 
     /// The records of all datasets, by name.
@@ -234,7 +240,6 @@ impl Published {
             account_hours_changed: Vec::new(),
             bytes_written: 0,
             bytes_spliced: 0,
-            generation: file.map_or(0, |file| file.generation),
             written: false,
             refused: Vec::new(),
         }

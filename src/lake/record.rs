@@ -11,12 +11,10 @@ use super::layout::{RECORD, words};
 use super::{DatasetSpec, types};
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
-use crate::pipeline::schema::KEY;
+use crate::pipeline::schema::{KEY, METRIC, RESTATEMENTS, SEEN_AT};
 
 /// The number of this file's format; a lake of a newer one is refused.
 const FORMAT: u32 = 1;
-/// What the name of the dataset ends in that keeps how a pipeline's rows changed.
-pub(super) const RESTATEMENTS: &str = "__restatements";
 
 /// A dataset as its folder records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +64,34 @@ impl DatasetRecord {
             schema_version: 1,
             columns: columns.collect(),
         }
+    }
+
+    /// The record of the restatements of the dataset that `main` describes, whose columns today are those of `schema`.
+    ///
+    /// It follows the dataset's: columns that are only in `before` stay, because its files have them, and may be null.
+    pub(super) fn of_restatements(
+        main: &DatasetRecord,
+        name: &str,
+        schema: &SchemaRef,
+        before: Option<&DatasetRecord>,
+    ) -> DatasetRecord {
+        let mut record = DatasetRecord::new(&DatasetSpec {
+            name: name.to_owned(),
+            schema: schema.clone(),
+            key: main.key.iter().cloned().chain([METRIC.to_owned(), SEEN_AT.to_owned()]).collect(),
+            partition_by: PartitionBy::Date,
+            buckets: main.buckets,
+        });
+        if let Some(before) = before {
+            for column in &before.columns {
+                if !record.columns.iter().any(|now| now.name == column.name) {
+                    record.columns.push(ColumnRecord { nullable: true, ..column.clone() });
+                }
+            }
+            let changed = before.columns != record.columns;
+            record.schema_version = before.schema_version + u32::from(changed);
+        }
+        record
     }
 
     /// Reads a record; `file` is named in errors.

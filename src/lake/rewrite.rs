@@ -19,12 +19,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::layout::STAGED;
-use super::record::{DatasetRecord, RESTATEMENTS};
+use super::record::DatasetRecord;
 use super::staged::is_staged;
 use super::store::Swap;
 use super::{DatasetSpec, Lake, blocking};
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
+use crate::pipeline::schema::RESTATEMENTS;
 use changes::{Plan, check_order};
 use copy::{Copied, Copy};
 use survey::Survey;

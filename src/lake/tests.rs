@@ -5,6 +5,7 @@ mod dropping;
 mod failing;
 mod fixture;
 mod ordering;
+mod restating;
 mod rewriting;
 mod splicing;
 mod swapping;

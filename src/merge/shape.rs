@@ -70,6 +70,11 @@ impl Shape {
         self.hour
     }
 
+    /// The places of the columns whose values are compared: all but the key and `seen_at`.
+    pub fn compared(&self) -> &[usize] {
+        &self.compared
+    }
+
     /// The place of the `account_id` column.
     pub fn account(&self) -> usize {
         self.account

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
+use crate::merge::ReadBefore;
 use crate::plan::grid_zone;
 use crate::state::{FailedUnit, Lease, StagedUnit, State};
-use crate::time::{Clock, Instant};
+use crate::time::{Clock, Instant, slot};
 use crate::unit::Unit;
 
 use super::dispatch::{Dispatch, Turn};
@@ -73,6 +74,7 @@ pub(super) enum Worked {
 impl Run<'_> {
     /// Publishes what an earlier run staged and did not publish, before anything is planned: those hours are paid for.
     pub(super) async fn publish_leftovers(&self, report: &mut RunReport) -> Result<()> {
+        self.dataset.settle_restatements().await?;
         let leftovers = self.intact_leftovers().await?;
         let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
         self.dataset.sweep(&keys).await?;
@@ -265,13 +267,29 @@ impl Run<'_> {
         report: &mut RunReport,
     ) -> Result<()> {
         for (partition, slices) in ready {
-            let published = self.dataset.publish(partition, &slices, self.lease.token().unsigned_abs()).await?;
+            let read_before = self.read_before(partition, &slices).await?;
+            let fence = self.lease.token().unsigned_abs();
+            let published = self.dataset.publish(partition, &slices, &read_before, fence).await?;
             self.progress.published.fetch_add(1, Ordering::Relaxed);
             report.add_partition(&published);
             let through = publisher.published(&published, &slices);
             self.record(through, report).await?;
         }
         Ok(())
+    }
+
+    /// Which hours of a partition the ledger knows as read, of the accounts of `slices`.
+    async fn read_before(&self, partition: Partition, slices: &[StagedSlice]) -> Result<ReadBefore> {
+        let window = partition.window();
+        let ledgers = self.environment.state.ledgers(&self.pipeline.name, window.from(), window.to()).await?;
+        let mut read_before = ReadBefore::default();
+        for account in slices.iter().flat_map(|slice| &slice.accounts) {
+            let Some(ledger) = ledgers.get(account) else { continue };
+            for slot in (slot(window.from())..slot(window.to())).filter(|slot| ledger.confirmed(*slot).is_some()) {
+                read_before.insert(account, slot);
+            }
+        }
+        Ok(read_before)
     }
 
     /// One transaction: ledger, watermarks, units. The staged files go after it; a crash in between leaves files that

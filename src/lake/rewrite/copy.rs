@@ -4,8 +4,8 @@
 //! greatest common divisor of `B` and `C`. So each remainder is copied by itself: where the number of buckets stays,
 //! one hour of one file is in memory at a time; from 1 to 8 or back, one hour of all accounts.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::file::PartitionFile;
 use super::super::layout::{Partition, bucket_of};
+use super::super::log::IDS;
 use super::super::record::DatasetRecord;
 use super::super::store::{Listed, Store};
-use super::super::writer::PartitionWriter;
+use super::super::writer::{PartitionWriter, log_properties, properties};
 use super::super::{Totals, blocking};
 use super::changes::Plan;
 use super::convert::{Piece, convert, convert_hour};
@@ -25,9 +26,6 @@ use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
 use crate::time::Instant;
-
-/// How often a file that is made by a rewrite was replaced.
-const FIRST_GENERATION: u64 = 1;
 
 /// A dataset that is being copied, or checked as if it were.
 pub(super) struct Copy<'a> {
@@ -130,17 +128,25 @@ impl Copy<'_> {
     /// Copies files of restatements, which are in no order but that of their writing, row group by row group. They stay
     /// in their date, which is not that of their hours. `None` where it was stopped.
     async fn groups(&self, files: Vec<(Partition, Listed)>, copied: &mut Copied) -> Result<Option<Outputs>> {
-        let mut outputs = Outputs::new();
-        for (partition, file) in files {
-            let opened = PartitionFile::open_any(self.store, &file.path, &self.plan.old_schema).await?;
-            let file = Arc::new(opened.ok_or_else(|| self.store.replaced(&file.path))?);
+        let (mut opened, mut ids) = (Vec::with_capacity(files.len()), BTreeSet::new());
+        for (partition, listed) in files {
+            let file = PartitionFile::open_any(self.store, &listed.path, &self.plan.old_schema).await?;
+            let file = Arc::new(file.ok_or_else(|| self.store.replaced(&listed.path))?);
             copied.before.rows += file.rows();
+            let named = file.entry(IDS).unwrap_or_default().split(',').filter(|id| !id.is_empty());
+            ids.extend(named.map(str::to_owned));
+            opened.push((partition, file));
+        }
+        let ids = ids.into_iter().collect::<Vec<String>>().join(",");
+        let drafts = Arc::new(Drafts { ids, ..self.drafts() });
+        let mut outputs = Outputs::new();
+        for (partition, file) in opened {
             for group in 0..file.groups() {
                 if self.stop.is_cancelled() {
                     return Ok(None);
                 }
                 let part = file.read(self.store, group..group + 1).await?;
-                let (plan, drafts, file) = (self.plan.clone(), self.drafts(), file.clone());
+                let (plan, drafts, file) = (self.plan.clone(), drafts.clone(), file.clone());
                 let copying = blocking(move || {
                     let rows = file.decode(part, group..group + 1, &plan.old_schema)?;
                     let rows = convert(&plan, &Piece { file: file.shown().to_owned(), rows })?;
@@ -219,7 +225,9 @@ impl Copy<'_> {
                 ended.partitions += 1;
                 ended.rows += output.rows;
                 if let Some(writer) = output.writer {
-                    ended.bytes += writer.commit(output.rows)?.bytes;
+                    let mut file = writer.finish()?;
+                    file.commit()?;
+                    ended.bytes += file.written.bytes;
                 }
             }
             Ok(ended)
@@ -229,7 +237,7 @@ impl Copy<'_> {
     }
 
     fn drafts(&self) -> Drafts {
-        Drafts { store: self.store.clone(), target: self.target.map(str::to_owned) }
+        Drafts { store: self.store.clone(), target: self.target.map(str::to_owned), ids: String::new() }
     }
 }
 
@@ -237,6 +245,8 @@ impl Copy<'_> {
 struct Drafts {
     store: Store,
     target: Option<String>,
+    /// The names that files of restatements list.
+    ids: String,
 }
 
 impl Drafts {
@@ -251,7 +261,11 @@ impl Drafts {
         let Some(target) = &self.target else { return Ok(None) };
         // Temporaries are kept where the pipeline's next run sweeps.
         let draft = self.store.draft(plan.record.owner(), "rewrite", &format!("{target}/{partition}"))?;
-        PartitionWriter::new(draft, &plan.shape, &plan.record, FIRST_GENERATION).map(Some)
+        let properties = match plan.record.is_log() {
+            false => properties(&plan.shape, &plan.record)?,
+            true => log_properties(&plan.record, (IDS, self.ids.clone()))?,
+        };
+        PartitionWriter::new(draft, plan.shape.schema(), properties).map(Some)
     }
 }
 

@@ -11,13 +11,11 @@
 //! A folder that holds `_rewritten` is a new one: so what was swapped already can be told from what was not, however
 //! often these steps are cut off. All of them need the pipeline's lease.
 
-use std::io::Write;
-
 use serde::{Deserialize, Serialize};
 
 use super::super::layout::{RECORD, STAGED};
 use super::super::record::DatasetRecord;
-use super::super::store::{Store, Swap, failed};
+use super::super::store::{Store, Swap};
 use crate::error::{Error, Result};
 
 /// The file that says that a folder is a new one.
@@ -132,8 +130,6 @@ impl Work {
     }
 
     fn write(&self, path: &str, text: &[u8]) -> Result<()> {
-        let mut draft = self.store.draft(&self.pipeline, "rewrite", path)?;
-        draft.write_all(text).map_err(|error| failed(&draft.said(), error))?;
-        draft.commit()
+        self.store.write(&self.pipeline, "rewrite", path, text)
     }
 }

@@ -304,10 +304,10 @@ async fn restatements_follow_the_key_and_the_buckets_and_keep_their_dates_and_or
         moments(|hour| format!("2026-12-01T{hour}:00Z")),
     ];
     let rows = RecordBatch::try_new(dataset.schema().clone(), columns).expect("rows");
-    let mut writer = dataset.begin(later, 1).expect("a file");
+    let mut writer = dataset.begin(later).expect("a file");
     writer.encode(&rows.slice(0, 3)).expect("written");
     writer.encode(&rows.slice(3, 2)).expect("written");
-    writer.commit(5).expect("written");
+    writer.finish().expect("written").commit().expect("written");
 
     let mut wanted = keyed(retyped("device", Some(DataType::Utf8)), "device");
     wanted.buckets = 2;

@@ -12,6 +12,7 @@ use crate::error::ErrorKind;
 use crate::lake::rewrite::Work;
 use crate::lake::store::Swap;
 use crate::lake::{DatasetSpec, Lake, Recovered, RewriteEnd, RewriteOrder, StagedSlice, Totals};
+use crate::merge::ReadBefore;
 use crate::pipeline::{Missing, PartitionBy};
 use crate::unit::{Account, UnitKey};
 
@@ -44,7 +45,7 @@ async fn publish(lake: &Lake, spec: DatasetSpec, rows: &[Row]) {
         currency: String::new(),
     });
     for partition in dataset.partitions(&accounts, slice.window) {
-        dataset.publish(partition, std::slice::from_ref(&slice), 1).await.expect("published");
+        dataset.publish(partition, std::slice::from_ref(&slice), &ReadBefore::default(), 1).await.expect("published");
     }
     dataset.discard(&key).await.expect("discarded");
 }
