@@ -36,7 +36,7 @@
 //! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
 //! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`], [`quality`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], [`cassette`], `query` | each owns one outside thing |
-//! | story | [`fetch`], [`gaps`], [`run`], [`reconcile`], [`serve`], [`schedule`] | what happens in which order |
+//! | story | [`fetch`], [`gaps`], [`run`], [`reconcile`], [`mod@rewrite`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
 //! | beside | [`simulate`] | an ad API to run against; imports nothing of the others |
 //!
@@ -77,6 +77,7 @@ pub mod telemetry;
 pub mod fetch;
 pub mod gaps;
 pub mod reconcile;
+pub mod rewrite;
 pub mod run;
 pub mod schedule;
 pub mod serve;

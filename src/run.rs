@@ -29,7 +29,7 @@ use crate::cassette::Recording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
 use crate::gaps;
-use crate::lake::{Dataset, DatasetSpec, Lake};
+use crate::lake::{Dataset, DatasetSpec, Lake, Recovered};
 use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
@@ -133,11 +133,19 @@ async fn carry_out(
 ) -> Result<RunReport> {
     let started = environment.clock.now();
     let began = Moment::now();
-    // Before the lease: a wrong secret or an unusable lake should not look like a run.
+    // Before the lease: a wrong secret should not look like a run. Nor does an unusable lake: no run has begun then.
     let fetch = Fetch::new(pipeline.clone(), environment.state.clone(), environment.clock, meter.clone())?;
     progress.quotas.get_or_init(|| fetch.quotas().clone());
-    let dataset = environment.lake.dataset(dataset_spec(&pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
+    // Under the lease, or a rewrite could change the dataset's form after it was looked at.
+    let dataset = match open_dataset(environment, &pipeline).await {
+        Ok(dataset) => dataset,
+        Err(error) => {
+            // What is wrong with the lake says more than that the lease could not be given back.
+            let _released = environment.state.release(&lease).await;
+            return Err(error);
+        }
+    };
     let refresh = Refresh::new(pipeline.clone(), &environment.state.learn(&lease, &pipeline, started).await?);
     let id = environment.state.begin_run(&pipeline.name, task.kind(), started).await?;
     let mut report = RunReport::new(&pipeline.name, task.ask());
@@ -177,7 +185,20 @@ async fn carry_out(
     result.and(ended).and(released).map(|()| report)
 }
 
-async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Result<Lease> {
+/// The pipeline's dataset, after what a killed rewrite left of it was brought to its end or removed.
+async fn open_dataset(environment: &Environment, pipeline: &Pipeline) -> Result<Dataset> {
+    let recovered = environment.lake.recover(&pipeline.name).await?;
+    if recovered != Recovered::Nothing {
+        tracing::info!(pipeline = pipeline.name, ?recovered, "a rewrite had been cut off");
+    }
+    environment.lake.dataset(dataset_spec(pipeline)).await
+}
+
+/// Asks for the pipeline's lease.
+///
+/// # Errors
+/// [`ErrorKind::Busy`] names who has it.
+pub(crate) async fn acquire(environment: &Environment, pipeline: &str, now: Instant) -> Result<Lease> {
     match environment.state.acquire(pipeline, &environment.holder, now).await? {
         Acquired::Held(lease) => Ok(lease),
         Acquired::Busy { holder, since } => Err(Error::new(
@@ -457,7 +478,8 @@ pub fn first_hour(history: std::time::Duration, now: Instant) -> Instant {
     day(date_at(now - history, chrono_tz::Tz::UTC), chrono_tz::Tz::UTC).from()
 }
 
-fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
+/// What the dataset of the pipeline's rows must be like.
+pub(crate) fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
     DatasetSpec {
         name: pipeline.name.clone(),
         schema: lake_schema(pipeline),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 mod kept;
@@ -51,6 +51,21 @@ fn date(text: &str) -> Result<NaiveDate, &'static str> {
 
 fn instant(text: &str) -> Result<Instant, &'static str> {
     text.parse().map_err(|_| "expected an instant such as 2026-11-20T12:00:00Z")
+}
+
+fn column_and_value(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
+        _ => Err("expected a column and a value such as device=unknown"),
+    }
+}
+
+fn moment(text: &str) -> Result<Instant, &'static str> {
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    text.parse()
+        .map_err(|_| "expected an instant such as 2026-11-20T12:00:00Z, or a date, whose midnight in UTC is meant")
 }
 
 /// Flags that every command has. Each can also stand in `hourmark.toml` or in a `HOURMARK_*` variable.
@@ -191,12 +206,31 @@ pub(super) enum Command {
 
     /// Answers SQL over the lake and the state
     #[command(
-        after_help = "Tables: one per pipeline, `campaign_hours` over all of them, and the state's `ledger`, `ledger_final`, `units`, `runs`.\n\n\
+        after_help = "Tables: one per pipeline and its `PIPELINE__restatements`, `campaign_hours` over all pipelines, and \
+        the state's `ledger`, `ledger_final`, `units`, `runs`. With --as-of, pipelines' tables and `campaign_hours` hold \
+        what was known then; the state's tables and restatements stay as they are now.\n\n\
         Examples:\n  hourmark query \"select date, sum(spend) from campaign_hours group by date order by date\"\n  \
         hourmark query \"select * from demo where date = '2026-11-20'\" --format parquet --output day.parquet\n  \
+        hourmark query \"select sum(spend) from demo where date = '2026-11-20'\" --as-of 2026-11-21T06:00:00Z\n  \
         hourmark query \"show tables\""
     )]
     Query(QueryArguments),
+
+    /// Brings a pipeline's files into the layout, key and columns that its file has now
+    #[command(after_help = "The new files are made beside the old ones, then both change places: nothing is changed \
+        where a value does not fit.\n\n\
+        Examples:\n  hourmark rewrite demo --dry-run\n  hourmark rewrite demo\n  \
+        hourmark rewrite demo --fill device=unknown --drop purchases")]
+    Rewrite(RewriteArguments),
+
+    /// Shows what was restated since a moment: what moved most, by campaign and day
+    #[command(
+        after_help = "Sums are over the restated rows, before and now. Lines are sorted by the size of their difference \
+        as a share of all that the pipeline's restated rows hold of the metric.\n\n\
+        Examples:\n  hourmark changes --since 2026-11-20\n  \
+        hourmark changes demo --since 2026-11-20T06:00:00Z --metric spend --top 5 --format json"
+    )]
+    Changes(ChangesArguments),
 
     /// Checks pipeline files and shows the plan and the first request; sends nothing
     #[command(after_help = "Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo")]
@@ -456,6 +490,10 @@ pub(super) struct QueryArguments {
     /// The SQL
     pub sql: String,
 
+    /// Answers with the values as they were known at this moment: an instant, or a date for its midnight in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub as_of: Option<Instant>,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
@@ -463,6 +501,49 @@ pub(super) struct QueryArguments {
     /// Where to; standard output where it is not given
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+/// `rewrite`
+#[derive(Debug, Args)]
+pub(super) struct RewriteArguments {
+    /// The pipeline's name, or its file
+    pub pipeline: String,
+
+    /// The value of a column for rows that have none; may be given several times
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = column_and_value)]
+    pub fill: Vec<(String, String)>,
+
+    /// Takes a column that is not declared any more out of every file; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    pub drop: Vec<String>,
+
+    /// Checks every value and says what would change; writes nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `changes`
+#[derive(Debug, Args)]
+pub(super) struct ChangesArguments {
+    /// Names of pipelines; all of the lake where none is given
+    #[arg(id = "names", value_name = "PIPELINE")]
+    pub pipelines: Vec<String>,
+
+    /// What was seen after this moment: an instant, or a date for its midnight in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Instant,
+
+    /// Only this metric
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+
+    /// So many lines, the weightiest
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub top: u16,
+
+    /// For people, or as JSON
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
 }
 
 /// `check`

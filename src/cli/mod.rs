@@ -2,6 +2,8 @@
 
 mod arguments;
 mod cassette;
+#[cfg(feature = "query")]
+mod changes;
 mod check;
 mod demo;
 mod documents;
@@ -16,6 +18,7 @@ mod quota;
 mod reconcile;
 mod replay;
 mod report;
+mod rewrite;
 mod runs;
 mod screen;
 mod settings;
@@ -81,6 +84,8 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         }
         Command::Reconcile(arguments) => reconcile::reconcile(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
+        Command::Rewrite(arguments) => rewrite::rewrite(&settings()?, &screen, arguments, stop_on_signal()).await,
+        Command::Changes(arguments) => query::changes(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),
         Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,

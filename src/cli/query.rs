@@ -1,4 +1,4 @@
-//! `query`: SQL over the lake and the state.
+//! `query` and `changes`: what is asked of the lake by SQL, and by this program in SQL.
 
 #[cfg(feature = "query")]
 use std::io::IsTerminal;
@@ -11,16 +11,29 @@ use super::arguments::QueryArguments;
 use super::screen::Screen;
 use super::settings::Settings;
 
+#[cfg(feature = "query")]
+pub(super) use super::changes::changes;
+
 #[cfg(not(feature = "query"))]
 pub(super) async fn query(_: &Settings, _: &Screen, _: &QueryArguments) -> Result<Outcome> {
-    Err(crate::error::Error::bad_input("this build has no SQL engine")
-        .hint("build with the default feature `query`, or read the lake with any engine that knows Parquet"))
+    Err(no_engine())
+}
+
+#[cfg(not(feature = "query"))]
+pub(super) async fn changes(_: &Settings, _: &Screen, _: &super::arguments::ChangesArguments) -> Result<Outcome> {
+    Err(no_engine())
+}
+
+#[cfg(not(feature = "query"))]
+fn no_engine() -> crate::error::Error {
+    crate::error::Error::bad_input("this build has no SQL engine")
+        .hint("build with the default feature `query`, or read the lake with any engine that knows Parquet")
 }
 
 #[cfg(feature = "query")]
 pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &QueryArguments) -> Result<Outcome> {
     use super::arguments::AnswerFormat;
-    use crate::query::{self, Format, Output};
+    use crate::query::{self, Format, Output, QueryInput};
 
     let format = match arguments.format {
         AnswerFormat::Table => Format::Table,
@@ -35,7 +48,8 @@ pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &Quer
         Some(path) => Output::File(path.clone()),
         None => Output::Writer(Box::new(std::io::stdout())),
     };
-    let summary = query::run(input(settings).await?, &arguments.sql, format, output).await?;
+    let input = QueryInput { as_of: arguments.as_of, ..input(settings).await? };
+    let summary = query::run(input, &arguments.sql, format, output).await?;
     if let Some(path) = &arguments.output {
         screen.remark(&format!("{} rows in `{}`", summary.rows, path.display()));
     }

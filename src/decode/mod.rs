@@ -12,6 +12,7 @@
 //! | `hour` | a row's hour, put on the account's clock |
 //! | `row` | one record: identity, hour, columns, fingerprint |
 //! | `rows` | the growing columns, cut back to where they were when a page is refused |
+//! | `texts` | the same rules for a column of texts that gets another type |
 
 use std::collections::HashMap;
 
@@ -29,11 +30,13 @@ mod moment;
 mod number;
 mod row;
 mod rows;
+mod texts;
 mod tree;
 mod unknown;
 mod walk;
 
 pub use rows::Rows;
+pub use texts::{WrongText, column_of_texts};
 pub use unknown::{UNKNOWN_KEPT, UnknownFields};
 
 /// Reads the pages of one pipeline. Compiled once, shared by all workers.

@@ -80,7 +80,7 @@ impl Rows {
 
 /// One column.
 #[derive(Debug)]
-struct Growing {
+pub(super) struct Growing {
     values: Values,
     data_type: DataType,
     valid: NullBufferBuilder,
@@ -102,7 +102,7 @@ enum Values {
 }
 
 impl Growing {
-    fn new(data_type: &DataType) -> Growing {
+    pub(super) fn new(data_type: &DataType) -> Growing {
         let values = match data_type {
             DataType::Int16 => Values::Int16(Vec::new()),
             DataType::Int8 => Values::Int8(Vec::new()),
@@ -116,7 +116,7 @@ impl Growing {
     }
 
     /// Adds a value. `None` where a text column is full (2 GiB).
-    fn push(&mut self, value: Value<'_>) -> Option<()> {
+    pub(super) fn push(&mut self, value: Value<'_>) -> Option<()> {
         let valid = match (&mut self.values, value) {
             (Values::Text { bytes, offsets }, value) => {
                 let text = match &value {
@@ -173,7 +173,7 @@ impl Growing {
         values + self.valid.len().div_ceil(8)
     }
 
-    fn finish(mut self) -> ArrayRef {
+    pub(super) fn finish(mut self) -> ArrayRef {
         let nulls: Option<NullBuffer> = self.valid.finish();
         match (self.values, &self.data_type) {
             (Values::Text { bytes, offsets }, _) => {

@@ -11,10 +11,10 @@ use super::layout::{self, Partition, STAGED};
 use super::record::DatasetRecord;
 use super::staged::{Found, StagedReader};
 use super::store::{self, Store};
-use super::writer::PartitionWriter;
-use super::{Proven, Published, StagedFile, StagedSlice, blocking, publish, staged};
+use super::writer::{self, PartitionWriter};
+use super::{Proven, Published, StagedFile, StagedSlice, blocking, log, publish, staged};
 use crate::error::{Error, Result};
-use crate::merge::{Shape, Sorted, Undeclared};
+use crate::merge::{ReadBefore, Shape, Sorted, Undeclared};
 use crate::pipeline::PartitionBy;
 use crate::time::Window;
 use crate::unit::{Account, UnitKey};
@@ -112,6 +112,9 @@ impl Dataset {
 
     /// Merges staged slices into one partition and replaces its file in one step if its content changed.
     ///
+    /// What that changed is appended to the restatement log, each event once whatever is cut off. `read_before` says
+    /// which hours of the slices' accounts the state knows as read: only there a new row counts as a late one.
+    ///
     /// The result does not depend on the order of `slices`. Publishing the same slices again changes nothing. `fence` is
     /// the fencing token of the caller's lease: it is logged, the state checks it.
     ///
@@ -119,8 +122,32 @@ impl Dataset {
     /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be read or written;
     /// [`ErrorKind::Busy`](crate::error::ErrorKind::Busy) where the file was replaced meanwhile. The file before stays
     /// as it was.
-    pub async fn publish(&self, partition: Partition, slices: &[StagedSlice], fence: u64) -> Result<Published> {
-        let published = publish::publish(self, partition, slices).await?;
+    pub async fn publish(
+        &self,
+        partition: Partition,
+        slices: &[StagedSlice],
+        read_before: &ReadBefore,
+        fence: u64,
+    ) -> Result<Published> {
+        self.merge_in(partition, slices, Some(read_before), fence).await
+    }
+
+    /// The same for slices that tell again what was told before: nothing of it is a restatement.
+    ///
+    /// # Errors
+    /// As of [`Dataset::publish`].
+    pub async fn publish_again(&self, partition: Partition, slices: &[StagedSlice], fence: u64) -> Result<Published> {
+        self.merge_in(partition, slices, None, fence).await
+    }
+
+    async fn merge_in(
+        &self,
+        partition: Partition,
+        slices: &[StagedSlice],
+        read_before: Option<&ReadBefore>,
+        fence: u64,
+    ) -> Result<Published> {
+        let published = publish::publish(self, partition, slices, read_before).await?;
         tracing::info!(
             dataset = self.name(),
             %partition,
@@ -131,6 +158,16 @@ impl Dataset {
             "published"
         );
         Ok(published)
+    }
+
+    /// Finishes what a publish that was cut off had begun to tell the restatement log; how many publishes that were.
+    ///
+    /// To be called under the dataset's lease, at the beginning of a run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be read or written.
+    pub async fn settle_restatements(&self) -> Result<usize> {
+        log::settle_all(self).await
     }
 
     /// Removes a unit's staged file, where there is one.
@@ -183,10 +220,10 @@ impl Dataset {
         format!("{}/{partition}", self.name())
     }
 
-    /// Begins the next generation of a partition's file. Blocking.
-    pub(super) fn begin(&self, partition: Partition, generation: u64) -> Result<PartitionWriter> {
+    /// Begins a partition's next file. Blocking.
+    pub(super) fn begin(&self, partition: Partition) -> Result<PartitionWriter> {
         let draft = self.store().draft(self.name(), "publish", &self.path(partition))?;
-        PartitionWriter::new(draft, self.shape(), self.record(), generation)
+        PartitionWriter::new(draft, self.schema(), writer::properties(self.shape(), self.record())?)
     }
 
     /// The rows in the dataset's own schema, which may allow more nulls than theirs.

@@ -27,8 +27,6 @@ use crate::merge::conform;
 use crate::pipeline::schema::HOUR;
 use crate::time::Instant;
 
-/// The footer's metadata key of the count of replacements.
-pub(super) const GENERATION: &str = "hourmark.generation";
 /// The footer and the page indexes of a day are mostly found in this many bytes at the end.
 const TAIL: u64 = 256 * 1024;
 
@@ -41,8 +39,6 @@ pub(super) struct PartitionFile {
     metadata: Arc<ParquetMetaData>,
     /// The hours that it has rows of, in order, with the row groups of each.
     pub(super) hours: Vec<(Instant, Range<usize>)>,
-    /// How often the file was replaced before.
-    pub(super) generation: u64,
     /// Whether its columns are those of the dataset today, so that its bytes can be kept.
     pub(super) current: bool,
 }
@@ -58,17 +54,44 @@ pub(super) struct Part {
 impl PartitionFile {
     /// Reads the footer and page indexes; `None` where there is no such file.
     pub(super) async fn open(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
+        let Some(mut file) = PartitionFile::open_any(store, path, schema).await? else { return Ok(None) };
+        file.hours = hours(&file.metadata).map_err(|error| broken(&file.shown, error))?;
+        Ok(Some(file))
+    }
+
+    /// The same of a file whose row groups are not of one hour each: nothing is known of its hours.
+    pub(super) async fn open_any(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
         let Some(stat) = store.stat(path).await? else { return Ok(None) };
         let shown = store.shown(path);
         let metadata = Arc::new(read_metadata(store, path, &stat, &shown).await?);
-        let parts = describe(&metadata, schema).map_err(|error| broken(&shown, error))?;
-        let Description { hours, generation, current } = parts;
-        Ok(Some(PartitionFile { path: path.to_owned(), shown, stat, metadata, hours, generation, current }))
+        let current = has_columns_of(&metadata, schema).map_err(|error| broken(&shown, error))?;
+        Ok(Some(PartitionFile { path: path.to_owned(), shown, stat, metadata, hours: Vec::new(), current }))
+    }
+
+    /// How many row groups it has.
+    pub(super) fn groups(&self) -> usize {
+        self.metadata.num_row_groups()
+    }
+
+    /// What the footer's metadata says under `key`.
+    pub(super) fn entry(&self, key: &str) -> Option<&str> {
+        let entries = self.metadata.file_metadata().key_value_metadata()?;
+        entries.iter().find(|entry| entry.key == key)?.value.as_deref()
     }
 
     /// Rows in the file.
     pub(super) fn rows(&self) -> u64 {
         self.metadata.file_metadata().num_rows() as u64
+    }
+
+    /// Its path as people know it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Rows in some row groups.
+    pub(super) fn rows_of(&self, groups: Range<usize>) -> u64 {
+        self.metadata.row_groups()[groups].iter().map(|group| group.num_rows() as u64).sum()
     }
 
     /// The row groups of an hour; none where it has no rows.
@@ -236,25 +259,12 @@ async fn read_metadata(store: &Store, path: &str, stat: &Stat, shown: &str) -> R
     }
 }
 
-struct Description {
-    hours: Vec<(Instant, Range<usize>)>,
-    generation: u64,
-    current: bool,
-}
-
-fn describe(metadata: &ParquetMetaData, schema: &SchemaRef) -> ParquetResult<Description> {
-    let file = metadata.file_metadata();
-    let key_values = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
-    let generation = key_values.iter().find(|entry| entry.key == GENERATION).and_then(|entry| entry.value.as_ref());
-    let found = parquet_to_arrow_schema(file.schema_descr(), None)?;
+fn has_columns_of(metadata: &ParquetMetaData, schema: &SchemaRef) -> ParquetResult<bool> {
+    let found = parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None)?;
     let same_fields = found.fields().iter().zip(schema.fields()).all(|(one, other)| {
         (one.name(), one.data_type(), one.is_nullable()) == (other.name(), other.data_type(), other.is_nullable())
     });
-    Ok(Description {
-        hours: hours(metadata)?,
-        generation: generation.and_then(|text| text.parse().ok()).unwrap_or(0),
-        current: same_fields && found.fields().len() == schema.fields().len(),
-    })
+    Ok(same_fields && found.fields().len() == schema.fields().len())
 }
 
 /// The hour of each row group, from its statistics; row groups of one hour stand together.

@@ -38,12 +38,31 @@ impl Partition {
         Window::new(from, from + length).expect("a day and an hour are longer than nothing")
     }
 
-    fn at(moment: Instant, partition_by: PartitionBy, bucket: u16) -> Partition {
+    /// The partition of a moment.
+    pub(super) fn at(moment: Instant, partition_by: PartitionBy, bucket: u16) -> Partition {
         let hour = match partition_by {
             PartitionBy::Date => None,
             PartitionBy::DateHour => u8::try_from(moment.hour()).ok(),
         };
         Partition { date: moment.date_naive(), hour, bucket }
+    }
+}
+
+impl Partition {
+    /// The partition whose file is at `path` inside the dataset's folder; `None` where hourmark would name no file so.
+    pub(super) fn parse(path: &str, partition_by: PartitionBy) -> Option<Partition> {
+        let mut parts = path.split('/');
+        let date = parts.next()?.strip_prefix("date=")?.parse().ok()?;
+        let hour = match partition_by {
+            PartitionBy::Date => None,
+            PartitionBy::DateHour => {
+                Some(parts.next()?.strip_prefix("utc_hour=")?.parse().ok().filter(|hour| *hour < 24)?)
+            }
+        };
+        let bucket = parts.next()?.strip_prefix("bucket-")?.strip_suffix(".parquet")?.parse().ok()?;
+        let partition = Partition { date, hour, bucket };
+        // One spelling only: `bucket-0.parquet` is somebody else's.
+        (partition.to_string() == path).then_some(partition)
     }
 }
 
@@ -117,6 +136,28 @@ mod tests {
             ["date=2026-11-20/utc_hour=08/bucket-00.parquet", "date=2026-11-20/utc_hour=09/bucket-00.parquet"]
         );
         assert_eq!(found[0].window(), window("2026-11-20T08:00:00Z", "2026-11-20T09:00:00Z"));
+    }
+
+    #[test]
+    fn only_a_partitions_own_path_is_read_as_one() {
+        let partition = Partition { date: "2026-11-20".parse().expect("a date"), hour: None, bucket: 7 };
+        for (partition, partition_by) in [
+            (partition, PartitionBy::Date),
+            (Partition { hour: Some(9), bucket: 130, ..partition }, PartitionBy::DateHour),
+        ] {
+            assert_eq!(Partition::parse(&partition.to_string(), partition_by), Some(partition));
+        }
+        for (path, partition_by) in [
+            ("date=2026-11-20/bucket-7.parquet", PartitionBy::Date),
+            ("date=2026-11-20/bucket-07.parquet.tmp", PartitionBy::Date),
+            ("date=2026-11-20/bucket-07.parquet/x", PartitionBy::Date),
+            ("date=2026-11-20/bucket-07.parquet", PartitionBy::DateHour),
+            ("date=2026-11-20/utc_hour=09/bucket-07.parquet", PartitionBy::Date),
+            ("date=2026-11-20/utc_hour=24/bucket-07.parquet", PartitionBy::DateHour),
+            ("_hourmark.json", PartitionBy::Date),
+        ] {
+            assert_eq!(Partition::parse(path, partition_by), None, "{path}");
+        }
     }
 
     #[test]

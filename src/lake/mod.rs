@@ -4,30 +4,39 @@
 //! |---|---|
 //! | `<name>/date=2026-11-20/bucket-00.parquet` | a [`Partition`]; with `partition_by = ["date", "hour"]` there is an `utc_hour=09/` between |
 //! | `<name>/_hourmark.json` | the dataset's layout, key and columns: a [`DatasetRecord`] |
+//! | `<name>__restatements/date=2026-11-20/bucket-00.parquet` | what changed from what to what, by when it was seen: the restatement log |
 //! | `_staged/<name>/<digest>.arrow` | a unit's rows, durable but invisible |
+//! | `_staged/<name>__restatements/<digest>.arrow` | what a publish is about to tell the log: an intent |
 //! | `_staged/<name>/*.tmp` | what is being written |
 //! | `_quarantine/<name>/<digest>-<fetched>.arrow` | the rows of a unit that broke a quality rule |
+//! | `_staged/<name>/rewrite/` | a dataset in another form, until it takes the place of the one that is there |
 //!
-//! A unit's rows go through [`Dataset::prove`], which sorts them, [`Dataset::stage`], which makes them durable, and [`Dataset::publish`], which merges staged
-//! slices into a partition and replaces its file in one atomic step if anything changed. Both may be repeated after a
+//! A unit's rows go through [`Dataset::prove`], which sorts them, [`Dataset::stage`], which makes them durable, and
+//! [`Dataset::publish`], which merges staged slices into a partition and replaces its file in one atomic step if anything
+//! changed, and then tells the restatement log what that was. Both may be repeated after a
 //! crash: staging replaces, publishing finds nothing to change. [`Dataset::discard`] and [`Dataset::sweep`] tidy up.
+//! [`Lake::rewrite`] brings a dataset into another layout, key or schema.
 //!
 //! `store` is the only file that knows what the files are kept on.
 
+mod commit;
 mod dataset;
 mod file;
+mod intent;
 mod layout;
+mod log;
 mod publish;
 mod quarantine;
 mod record;
+mod rewrite;
 mod staged;
 mod store;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod types;
 mod writer;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +46,7 @@ use arrow::datatypes::SchemaRef;
 pub use dataset::Dataset;
 pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};
+pub use rewrite::{Extent, Recovered, RewriteEnd, RewriteOrder, Rewritten, Totals};
 pub use stored::{StoredPartition, accounts_seen};
 
 use crate::error::{Error, Result};
@@ -47,7 +57,7 @@ use crate::unit::Account;
 use crate::unit::UnitKey;
 use file::PartitionFile;
 use layout::RECORD;
-use store::{Store, failed};
+use store::Store;
 
 /// A folder of datasets.
 #[derive(Debug, Clone)]
@@ -135,8 +145,6 @@ pub struct Published {
     pub bytes_written: u64,
     /// Bytes of it that were taken over from the file before, without being decoded.
     pub bytes_spliced: u64,
-    /// How often the file has been replaced; 0 where there is none.
-    pub generation: u64,
     /// Whether the file was replaced (or removed, where no row is left).
     pub written: bool,
     /// Slices of which nothing was merged.
@@ -195,6 +203,11 @@ impl Lake {
         self.store.root()
     }
 
+    /// The bytes that are free on the lake's disk, where the system says so.
+    pub fn free_space(&self) -> Option<u64> {
+        self.store.free_space()
+    }
+
     /// The dataset of `spec`. The first time its layout, key and columns are recorded; later they are compared, and
     /// added columns and wider types are recorded.
     ///
@@ -203,10 +216,7 @@ impl Lake {
     /// was changed; [`ErrorKind::BadInput`](crate::error::ErrorKind::BadInput) where the key does not fit the schema.
     pub async fn dataset(&self, spec: DatasetSpec) -> Result<Dataset> {
         let path = format!("{}/{RECORD}", spec.name);
-        let recorded = match self.store.read(&path).await? {
-            Some(text) => Some(DatasetRecord::parse(&text, &self.store.shown(&path))?),
-            None => None,
-        };
+        let recorded = self.recorded(&spec.name).await?;
         let record = match &recorded {
             Some(recorded) => recorded.evolve(&spec)?,
             None => DatasetRecord::new(&spec),
@@ -214,14 +224,27 @@ impl Lake {
         let shape = Shape::new(record.schema()?, &record.key)?;
         if recorded.as_ref() != Some(&record) {
             let (store, name, text) = (self.store.clone(), spec.name.clone(), record.text()?);
-            blocking(move || {
-                let mut draft = store.draft(&name, "record", &path)?;
-                draft.write_all(&text).map_err(|error| failed(&draft.said(), error))?;
-                draft.commit()
-            })
-            .await?;
+            blocking(move || store.write(&name, "record", &path, &text)).await?;
         }
         Ok(Dataset::new(self.store.clone(), shape, spec.partition_by, record))
+    }
+
+    /// The record of the dataset `name`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the record that cannot be read.
+    pub async fn recorded(&self, name: &str) -> Result<Option<DatasetRecord>> {
+        let path = format!("{name}/{RECORD}");
+        let Some(text) = self.store.read(&path).await? else { return Ok(None) };
+        DatasetRecord::parse(&text, &self.store.shown(&path)).map(Some)
+    }
+
+    /// How many publishes of a dataset were cut off, or are under way, before the restatement log was told of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the folder that cannot be read.
+    pub async fn untold_publishes(&self, dataset: &str) -> Result<usize> {
+        Ok(self.store.files(&intent::folder(dataset)).await?.len())
     }
 
     /// The records of all datasets, by name.
@@ -231,10 +254,7 @@ impl Lake {
     pub async fn datasets(&self) -> Result<Vec<DatasetRecord>> {
         let mut records = Vec::new();
         for folder in self.store.folders().await? {
-            let path = format!("{folder}/{RECORD}");
-            if let Some(text) = self.store.read(&path).await? {
-                records.push(DatasetRecord::parse(&text, &self.store.shown(&path))?);
-            }
+            records.extend(self.recorded(&folder).await?);
         }
         Ok(records)
     }
@@ -253,7 +273,6 @@ impl Published {
             account_hours_changed: Vec::new(),
             bytes_written: 0,
             bytes_spliced: 0,
-            generation: file.map_or(0, |file| file.generation),
             written: false,
             refused: Vec::new(),
         }

@@ -1,4 +1,5 @@
-//! Publishing: staged slices are merged into one partition, hour by hour, and its file is replaced if anything changed.
+//! Publishing: staged slices are merged into one partition, hour by hour, and its file is replaced if anything changed;
+//! what changed goes into the restatement log.
 //!
 //! Bytes are read by the async side, decoded, merged and written by blocking tasks; one hour is in memory at a time. An
 //! attempt writes optimistically. If a slice is refused (by the guard, or because values fell that may not), the attempt's
@@ -11,14 +12,18 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 
+use super::commit::Prepared;
 use super::file::{Part, PartitionFile};
+use super::intent::{self, IntentDraft};
 use super::layout::Partition;
 use super::staged::{StagedHour, StagedReader};
 use super::store::Store;
-use super::writer::{PartitionWriter, Written};
-use super::{Dataset, Published, Refusal, Refused, StagedSlice, blocking};
-use crate::error::Result;
-use crate::merge::{Arrival, Claim, Claims, Fallen, Guard, HourMerge, Tally, find_fallen, guard, merge_hour};
+use super::writer::PartitionWriter;
+use super::{Dataset, Published, Refusal, Refused, StagedSlice, blocking, log};
+use crate::error::{Error, Result};
+use crate::merge::{
+    Arrival, Claim, Claims, Fallen, Guard, HourMerge, ReadBefore, Tally, find_fallen, guard, merge_hour,
+};
 use crate::pipeline::schema::KEY;
 use crate::time::Instant;
 
@@ -28,15 +33,29 @@ const KEEP_ALL: u64 = 64 * 1024 * 1024;
 const KEEP_ONE: u64 = 1024 * 1024;
 
 /// Merges `slices` into `partition`; see [`Dataset::publish`].
-pub(super) async fn publish(dataset: &Dataset, partition: Partition, slices: &[StagedSlice]) -> Result<Published> {
-    let file = PartitionFile::open(dataset.store(), &dataset.path(partition), dataset.schema()).await?;
-    let mut job = Job {
-        dataset,
-        partition,
-        file: file.map(Arc::new),
-        readers: open(dataset, slices).await?,
-        not_falling: not_falling(slices),
-    };
+pub(super) async fn publish(
+    dataset: &Dataset,
+    partition: Partition,
+    slices: &[StagedSlice],
+    read_before: Option<&ReadBefore>,
+) -> Result<Published> {
+    // What an earlier publish left halfway must not be mixed with what this one changes.
+    log::settle(dataset, &intent::path(dataset, partition)).await?;
+    prepare(dataset, partition, slices, read_before).await?.commit().await
+}
+
+/// Everything but the steps that others can see. Nothing is told to the log without `read_before`.
+pub(super) async fn prepare(
+    dataset: &Dataset,
+    partition: Partition,
+    slices: &[StagedSlice],
+    read_before: Option<&ReadBefore>,
+) -> Result<Prepared> {
+    let file = PartitionFile::open(dataset.store(), &dataset.path(partition), dataset.schema()).await?.map(Arc::new);
+    let (readers, is_told) = (open(dataset, slices).await?, read_before.is_some());
+    let read_before = Arc::new(read_before.cloned().unwrap_or_default());
+    let not_falling = not_falling(slices);
+    let mut job = Job { dataset, partition, file, readers, read_before, is_told, not_falling };
     let claims = Claims::new(slices.iter().map(claim).collect());
     let mut attempt = job.attempt(&claims).await?;
     let mut refused = job.refused(&claims, &attempt.tallies).await?;
@@ -48,7 +67,7 @@ pub(super) async fn publish(dataset: &Dataset, partition: Partition, slices: &[S
         drop(attempt);
         attempt = job.attempt(&Claims::new(left)).await?;
     }
-    job.commit(attempt, refused).await
+    job.finish(attempt, refused).await
 }
 
 /// The columns of each slice that must not fall, by unit key, where it has any.
@@ -84,12 +103,18 @@ struct Job<'a> {
     partition: Partition,
     file: Option<Arc<PartitionFile>>,
     readers: HashMap<String, Arc<StagedReader>>,
+    read_before: Arc<ReadBefore>,
+    /// Whether what changes is a restatement.
+    is_told: bool,
     not_falling: HashMap<String, Arc<[String]>>,
 }
 
-/// What one pass over the partition's hours came to. Dropping it throws the temporary away.
+/// What one pass over the partition's hours came to. Dropping it throws the temporaries away.
 struct Attempt {
+    claims: Arc<Claims>,
     output: Output,
+    /// Not begun before the first event.
+    events: Option<IntentDraft>,
     published: Published,
     tallies: Vec<Tally>,
     /// One per claim.
@@ -108,6 +133,8 @@ impl Job<'_> {
     async fn attempt(&self, claims: &Claims) -> Result<Attempt> {
         let claims = Arc::new(claims.clone());
         let mut attempt = Attempt {
+            claims: claims.clone(),
+            events: None,
             output: Output::default(),
             published: Published::unchanged(self.partition, self.file.as_deref()),
             tallies: vec![Tally::default(); claims.list().len()],
@@ -116,6 +143,10 @@ impl Job<'_> {
         for hour in self.hours() {
             let old = self.old_groups(hour);
             let mut merged = self.merge(hour, old.as_ref(), &claims, &mut attempt).await?;
+            if let Some(events) = merged.events.take().filter(|_| self.is_told) {
+                let untraced = std::mem::take(&mut merged.untraced);
+                attempt.events = Some(self.tell(attempt.events.take(), events, untraced).await?);
+            }
             match (merged.rows.take(), old) {
                 (Some(rows), _) => {
                     self.replace(&mut attempt.output, rows).await?;
@@ -156,7 +187,7 @@ impl Job<'_> {
             let Some(reader) = self.readers.get(claim.key.as_str()) else { continue };
             staged.extend(reader.read(self.dataset.store(), hour).await?.map(|found| (index, found)));
         }
-        if staged.is_empty() && !claims.may_drop(hour) {
+        if staged.is_empty() && (old.is_none() || !claims.asked(hour)) {
             return Ok(HourMerge::default());
         }
         let old = match old {
@@ -164,7 +195,7 @@ impl Job<'_> {
             None => None,
         };
         let (dataset, claims, bucket) = (self.dataset.clone(), claims.clone(), self.partition.bucket);
-        let strict = self.strict(&claims);
+        let (strict, read_before) = (self.strict(&claims), self.read_before.clone());
         let (mut tallies, mut fallen) = (std::mem::take(&mut attempt.tallies), std::mem::take(&mut attempt.fallen));
         let (merged, tallies, fallen) = blocking(move || {
             let shape = dataset.shape();
@@ -182,7 +213,7 @@ impl Job<'_> {
                     find_fallen(shape, old, arrival, claim, columns, &mut fallen[arrival.claim])?;
                 }
             }
-            let merged = merge_hour(shape, hour, old.as_ref(), &arrivals, &claims, &mut tallies)?;
+            let merged = merge_hour(shape, hour, old.as_ref(), &arrivals, &claims, &read_before, &mut tallies)?;
             Ok((merged, tallies, fallen))
         })
         .await?;
@@ -193,6 +224,25 @@ impl Job<'_> {
     /// The columns that must not fall, one entry per claim.
     fn strict(&self, claims: &Claims) -> Vec<Option<Arc<[String]>>> {
         claims.list().iter().map(|claim| self.not_falling.get(claim.key.as_str()).cloned()).collect()
+    }
+
+    /// An hour's events, added to those of the hours before.
+    async fn tell(
+        &self,
+        told: Option<IntentDraft>,
+        events: RecordBatch,
+        untraced: BTreeSet<usize>,
+    ) -> Result<IntentDraft> {
+        let (dataset, partition) = (self.dataset.clone(), self.partition);
+        blocking(move || {
+            let mut told = match told {
+                Some(told) => told,
+                None => IntentDraft::begin(&dataset, partition)?,
+            };
+            told.add(&events, untraced)?;
+            Ok(told)
+        })
+        .await
     }
 
     /// An hour that stays as it is.
@@ -219,8 +269,7 @@ impl Job<'_> {
     async fn replace(&self, output: &mut Output, rows: RecordBatch) -> Result<()> {
         if output.writer.is_none() {
             let (dataset, partition) = (self.dataset.clone(), self.partition);
-            let generation = self.file.as_ref().map_or(0, |file| file.generation) + 1;
-            output.writer = Some(blocking(move || dataset.begin(partition, generation)).await?);
+            output.writer = Some(blocking(move || dataset.begin(partition)).await?);
             for old in std::mem::take(&mut output.waiting) {
                 self.keep(output, old).await?;
             }
@@ -281,32 +330,28 @@ impl Job<'_> {
         Ok(total)
     }
 
-    async fn commit(&self, attempt: Attempt, refused: Vec<Refused>) -> Result<Published> {
-        let mut published = Published { refused, ..attempt.published };
-        let Some(writer) = attempt.output.writer else { return Ok(published) };
-        let store = self.dataset.store();
-        let path = self.dataset.path(self.partition);
-        // The lease keeps other publishers out; this catches one that lost its lease without noticing.
-        if store.stat(&path).await? != self.file.as_ref().map(|file| file.stat.clone()) {
-            return Err(store.replaced(&path));
-        }
-        let store = store.clone();
+    /// Completes the temporaries.
+    async fn finish(&self, attempt: Attempt, refused: Vec<Refused>) -> Result<Prepared> {
+        let published = Published { refused, ..attempt.published };
         let expected = published.rows + published.added - published.removed;
-        let written = blocking(move || {
-            let written = writer.commit(expected)?;
-            if written.rows == 0 {
-                store.remove(&path)?;
+        let file = match attempt.output.writer {
+            None => None,
+            Some(writer) if writer.rows() != expected => {
+                let path = self.dataset.store().shown(&self.dataset.path(self.partition));
+                let found = writer.rows();
+                return Err(Error::internal(format!("cannot write `{path}`: {found} rows instead of {expected}")));
             }
-            Ok(written)
-        });
-        let Written { rows, bytes, spliced } = written.await?;
-        published.written = true;
-        published.rows = rows;
-        published.generation += 1;
-        if rows > 0 {
-            (published.bytes_written, published.bytes_spliced) = (bytes, spliced);
-        }
-        Ok(published)
+            Some(writer) => Some(blocking(move || writer.finish()).await?),
+        };
+        Ok(Prepared {
+            dataset: self.dataset.clone(),
+            partition: self.partition,
+            claims: attempt.claims,
+            stat: self.file.as_ref().map(|file| file.stat.clone()),
+            file,
+            events: attempt.events,
+            published,
+        })
     }
 }
 

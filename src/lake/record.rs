@@ -1,15 +1,17 @@
 //! What a dataset's `_hourmark.json` says: its layout, key and columns, and what may change of them.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use super::DatasetSpec;
-use super::layout::words;
+use super::layout::{RECORD, words};
+use super::{DatasetSpec, types};
 use crate::error::{Error, Result};
 use crate::pipeline::PartitionBy;
+use crate::pipeline::schema::{KEY, METRIC, RESTATEMENTS, SEEN_AT};
 
 /// The number of this file's format; a lake of a newer one is refused.
 const FORMAT: u32 = 1;
@@ -64,6 +66,34 @@ impl DatasetRecord {
         }
     }
 
+    /// The record of the restatements of the dataset that `main` describes, whose columns today are those of `schema`.
+    ///
+    /// It follows the dataset's: columns that are only in `before` stay, because its files have them, and may be null.
+    pub(super) fn of_restatements(
+        main: &DatasetRecord,
+        name: &str,
+        schema: &SchemaRef,
+        before: Option<&DatasetRecord>,
+    ) -> DatasetRecord {
+        let mut record = DatasetRecord::new(&DatasetSpec {
+            name: name.to_owned(),
+            schema: schema.clone(),
+            key: main.key.iter().cloned().chain([METRIC.to_owned(), SEEN_AT.to_owned()]).collect(),
+            partition_by: PartitionBy::Date,
+            buckets: main.buckets,
+        });
+        if let Some(before) = before {
+            for column in &before.columns {
+                if !record.columns.iter().any(|now| now.name == column.name) {
+                    record.columns.push(ColumnRecord { nullable: true, ..column.clone() });
+                }
+            }
+            let changed = before.columns != record.columns;
+            record.schema_version = before.schema_version + u32::from(changed);
+        }
+        record
+    }
+
     /// Reads a record; `file` is named in errors.
     pub(super) fn parse(text: &[u8], file: &str) -> Result<DatasetRecord> {
         let hint = "it is written by hourmark only: restore it from a copy of the lake";
@@ -83,6 +113,11 @@ impl DatasetRecord {
             .map_err(|error| Error::internal("cannot write the dataset's record").because(error))?;
         text.push(b'\n');
         Ok(text)
+    }
+
+    /// Where the record of this dataset is in the lake at `lake`.
+    pub fn path_in(&self, lake: &Path) -> PathBuf {
+        lake.join(&self.pipeline).join(RECORD)
     }
 
     /// The dataset's schema, where every type is one that this program knows.
@@ -108,14 +143,15 @@ impl DatasetRecord {
     /// column that may be null stays so.
     ///
     /// # Errors
-    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names what was changed otherwise, old and new.
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names what was changed otherwise, old and new, and the
+    /// way out.
     pub(super) fn evolve(&self, spec: &DatasetSpec) -> Result<DatasetRecord> {
         let mut wanted = DatasetRecord::new(spec);
         self.same("partition_by", &self.partition_by.join(", "), &wanted.partition_by.join(", "))?;
         self.same("buckets", &self.buckets.to_string(), &wanted.buckets.to_string())?;
         self.same("key", &self.key.join(", "), &wanted.key.join(", "))?;
         for column in &mut wanted.columns {
-            column.nullable |= match self.columns.iter().find(|recorded| recorded.name == column.name) {
+            column.nullable |= match self.column(&column.name) {
                 None => true,
                 Some(recorded) => {
                     self.widened(recorded, column)?;
@@ -124,12 +160,15 @@ impl DatasetRecord {
             };
         }
         for recorded in &self.columns {
-            if !wanted.columns.iter().any(|column| column.name == recorded.name) {
-                let (name, column) = (&self.pipeline, &recorded.name);
+            if wanted.column(&recorded.name).is_none() {
+                let (name, column, pipeline) = (&self.pipeline, &recorded.name, self.owner());
                 return Err(Error::storage(format!(
                     "the dataset `{name}` has the column `{column}`, the pipeline does not"
                 ))
-                .hint("declare the column again, or give the pipeline another name to begin a new dataset"));
+                .hint(format!(
+                    "declare the column again, or take it out of every file with `hourmark rewrite {pipeline} --drop \
+                     {column}`"
+                )));
             }
         }
         let changed = wanted.columns != self.columns;
@@ -137,59 +176,84 @@ impl DatasetRecord {
         Ok(wanted)
     }
 
+    /// The column called `name`.
+    pub(super) fn column(&self, name: &str) -> Option<&ColumnRecord> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The pipeline that the dataset belongs to.
+    pub(super) fn owner(&self) -> &str {
+        self.pipeline.strip_suffix(RESTATEMENTS).unwrap_or(&self.pipeline)
+    }
+
+    /// What the restatements of a dataset must be like once `old`, the dataset's own record, has become `new`; `self` is
+    /// their record now. They follow its key and its buckets. A column that leaves the key stays, for the rows that
+    /// tell of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the column whose type is not known.
+    pub(super) fn following(&self, old: &DatasetRecord, new: &DatasetRecord) -> Result<DatasetSpec> {
+        let of_key = |record: &DatasetRecord, column: &&ColumnRecord| record.key.contains(&column.name);
+        let mut fields = Vec::new();
+        for name in &new.key {
+            let column = new.column(name).ok_or_else(|| Error::internal(format!("the key column `{name}` is gone")))?;
+            // Rows from before a column joined the key lack it.
+            fields.push(Field::new(name, new.data_type(column)?, !KEY.contains(&name.as_str())));
+        }
+        for column in self.columns.iter().filter(|column| !of_key(old, column) && !of_key(new, column)) {
+            fields.push(Field::new(&column.name, self.data_type(column)?, column.nullable));
+        }
+        for column in self.columns.iter().filter(|column| of_key(old, column) && !of_key(new, column)) {
+            fields.push(Field::new(&column.name, self.data_type(column)?, true));
+        }
+        let own = self.key.iter().filter(|name| !old.key.contains(name) && !new.key.contains(name));
+        Ok(DatasetSpec {
+            name: self.pipeline.clone(),
+            schema: Arc::new(Schema::new(fields)),
+            key: new.key.iter().chain(own).cloned().collect(),
+            partition_by: self.partition_by().unwrap_or(PartitionBy::Date),
+            buckets: if self.buckets == old.buckets { new.buckets } else { self.buckets },
+        })
+    }
+
+    /// Whether it is of a pipeline's restatements: their rows stand in the order in which they were seen.
+    pub(super) fn is_log(&self) -> bool {
+        self.pipeline.ends_with(RESTATEMENTS)
+    }
+
     fn same(&self, what: &str, old: &str, new: &str) -> Result<()> {
         if old == new {
             return Ok(());
         }
-        let name = &self.pipeline;
-        Err(Error::storage(format!("the dataset `{name}` has `{what} = {old}`, the pipeline now says `{new}`"))
-            .hint(format!("set it back to `{old}`, or give the pipeline another name to begin a new dataset")))
+        let (name, pipeline) = (&self.pipeline, self.owner());
+        Err(Error::storage(format!("the dataset `{name}` has `{what} = {old}`, the pipeline now says `{new}`")).hint(
+            format!("set it back to `{old}`, or bring the files into the new form with `hourmark rewrite {pipeline}`"),
+        ))
     }
 
     fn widened(&self, old: &ColumnRecord, new: &ColumnRecord) -> Result<()> {
-        if old.data_type == new.data_type || widens(&self.data_type(old)?, &self.data_type(new)?) {
+        let (from, to) = (self.data_type(old)?, self.data_type(new)?);
+        if types::widens(&from, &to) {
             return Ok(());
         }
-        let (name, column, from, to) = (&self.pipeline, &old.name, &old.data_type, &new.data_type);
+        let (name, column, pipeline) = (&self.pipeline, &old.name, self.owner());
+        let (from, to) = (types::word(&from), types::word(&to));
         Err(Error::storage(format!(
             "the column `{column}` of the dataset `{name}` is {from}, the pipeline now says {to}"
         ))
-        .hint(format!("a type may only widen: set it back to {from}, or declare a further column")))
+        .hint(format!(
+            "a type may only widen: set it back to {from}, or have every value converted with `hourmark rewrite \
+                 {pipeline}`"
+        )))
     }
 
-    fn data_type(&self, column: &ColumnRecord) -> Result<DataType> {
+    /// The type of one of its columns.
+    pub(super) fn data_type(&self, column: &ColumnRecord) -> Result<DataType> {
         DataType::from_str(&column.data_type).map_err(|error| {
             let (name, column, found) = (&self.pipeline, &column.name, &column.data_type);
             Error::storage(format!("the column `{column}` of the dataset `{name}` has an unknown type {found}"))
                 .because(error)
                 .hint("use the newer hourmark that wrote it")
         })
-    }
-}
-
-/// Whether every value of type `old` is a value of type `new`.
-fn widens(old: &DataType, new: &DataType) -> bool {
-    use DataType::{Decimal128, Float32, Float64};
-    match (old, new) {
-        (Decimal128(precision, scale), Decimal128(new_precision, new_scale)) => {
-            let whole = i16::from(*precision) - i16::from(*scale);
-            new_scale >= scale && i16::from(*new_precision) - i16::from(*new_scale) >= whole
-        }
-        (Float32, Float64) => true,
-        (old, Decimal128(precision, scale)) => {
-            integer_digits(old).is_some_and(|digits| i16::from(*precision) - i16::from(*scale) >= digits)
-        }
-        (old, new) => integer_digits(old).zip(integer_digits(new)).is_some_and(|(old, new)| old <= new),
-    }
-}
-
-/// The decimal digits that every value of a signed integer type has room in.
-fn integer_digits(data_type: &DataType) -> Option<i16> {
-    match data_type {
-        DataType::Int8 => Some(3),
-        DataType::Int16 => Some(5),
-        DataType::Int32 => Some(10),
-        DataType::Int64 => Some(19),
-        _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Staged files: a unit's rows as Arrow IPC, one record batch per hour (several where an hour is large), so that
 //! publishing reads nothing but the hour at hand. Which batch holds which hour stands in the footer's metadata.
 
+use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -246,33 +247,48 @@ struct Footer {
     blocks: Vec<(Instant, Block)>,
 }
 
+/// What an Arrow file's footer says.
+#[derive(Debug)]
+pub(super) struct ArrowFooter {
+    pub(super) schema: SchemaRef,
+    pub(super) version: arrow::ipc::MetadataVersion,
+    pub(super) blocks: Vec<Block>,
+    pub(super) entries: HashMap<String, String>,
+}
+
 /// The footer's length, from the last ten bytes.
-fn trailer(tail: &[u8]) -> Result<usize, ArrowError> {
+pub(super) fn trailer(tail: &[u8]) -> Result<usize, ArrowError> {
     let last = tail.last_chunk::<10>().ok_or_else(|| broken("it is shorter than its trailer"))?;
     read_footer_length(*last)
 }
 
-fn parse_footer(tail: &[u8], size: usize) -> Result<Footer, ArrowError> {
-    let end = tail.len() - 10;
+/// The footer of `size` bytes in front of the trailer.
+pub(super) fn arrow_footer(tail: &[u8], size: usize) -> Result<ArrowFooter, ArrowError> {
+    let end = tail.len().saturating_sub(10);
     let begin = end.checked_sub(size).ok_or_else(|| broken("its footer is longer than the file"))?;
     let footer = root_as_footer(&tail[begin..end]).map_err(|error| broken(&error.to_string()))?;
     let schema = footer.schema().ok_or_else(|| broken("it has no schema"))?;
-    let value = |name: &str| {
-        let found = footer.custom_metadata()?.iter().find(|entry| entry.key() == Some(name))?;
-        Some(found.value()?.to_owned())
-    };
-    let hours = value(HOURS).ok_or_else(|| broken("its hours are missing"))?;
-    let mut blocks = Vec::new();
-    for (hour, block) in hours.split(',').zip(footer.recordBatches().into_iter().flatten()) {
-        let micros = hour.parse().ok().and_then(DateTime::from_timestamp_micros);
-        blocks.push((micros.ok_or_else(|| broken("its hours are not numbers"))?, *block));
+    let mut entries = HashMap::new();
+    for entry in footer.custom_metadata().into_iter().flatten() {
+        entries.insert(entry.key().unwrap_or_default().to_owned(), entry.value().unwrap_or_default().to_owned());
     }
-    Ok(Footer {
-        key: value(KEY).unwrap_or_default(),
+    Ok(ArrowFooter {
         schema: Arc::new(fb_to_schema(schema)),
         version: footer.version(),
-        blocks,
+        blocks: footer.recordBatches().into_iter().flatten().copied().collect(),
+        entries,
     })
+}
+
+fn parse_footer(tail: &[u8], size: usize) -> Result<Footer, ArrowError> {
+    let ArrowFooter { schema, version, blocks: all, mut entries } = arrow_footer(tail, size)?;
+    let hours = entries.remove(HOURS).ok_or_else(|| broken("its hours are missing"))?;
+    let mut blocks = Vec::new();
+    for (hour, block) in hours.split(',').zip(all) {
+        let micros = hour.parse().ok().and_then(DateTime::from_timestamp_micros);
+        blocks.push((micros.ok_or_else(|| broken("its hours are not numbers"))?, block));
+    }
+    Ok(Footer { key: entries.remove(KEY).unwrap_or_default(), schema, version, blocks })
 }
 
 fn broken(what: &str) -> ArrowError {

@@ -4,6 +4,8 @@
 //! replacement (temporary, fsync, rename, fsync of the folder) is done here, and a conditional PUT for object storage
 //! will stand beside it in [`Draft::commit`].
 
+mod folders;
+
 use std::error::Error as StdError;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,12 +18,18 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
+use xxhash_rust::xxh3::Xxh3;
+
+pub(super) use folders::{Listed, Swap};
 
 use super::layout::STAGED;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The extension of files that are still being written.
 const TEMPORARY: &str = "tmp";
+
+/// So many bytes are in memory while a file is digested.
+const DIGEST_STEP: u64 = 4 * 1024 * 1024;
 
 /// The files below one folder. Paths are relative to it, with `/` between their parts.
 #[derive(Debug, Clone)]
@@ -89,6 +97,19 @@ impl Store {
         found.bytes().await.map(Some).map_err(|error| self.unreadable(path, error))
     }
 
+    /// The digest of a file's bytes; `None` where there is no file.
+    pub(super) async fn digest(&self, path: &str) -> Result<Option<u128>> {
+        let Some(stat) = self.stat(path).await? else { return Ok(None) };
+        let mut digest = Xxh3::new();
+        let mut begin = 0;
+        while begin < stat.size {
+            let end = stat.size.min(begin + DIGEST_STEP);
+            digest.update(&self.read_range(path, &stat, begin..end).await?);
+            begin = end;
+        }
+        Ok(Some(digest.digest128()))
+    }
+
     /// Reads a part of the file that was looked at; if it has been replaced since, that is an error.
     pub(super) async fn read_range(&self, path: &str, stat: &Stat, range: Range<u64>) -> Result<Bytes> {
         let expected = range.end - range.start;
@@ -154,6 +175,13 @@ impl Store {
             }
         }
         Err(Error::internal(said()))
+    }
+
+    /// Replaces a small file whole. Blocking.
+    pub(super) fn write(&self, dataset: &str, purpose: &str, target: &str, bytes: &[u8]) -> Result<()> {
+        let mut draft = self.draft(dataset, purpose, target)?;
+        draft.write_all(bytes).map_err(|error| failed(&draft.said(), error))?;
+        draft.commit()
     }
 
     /// Removes a file, so that it is gone after a power loss too. Whether it was there. Blocking.
@@ -247,6 +275,39 @@ impl Drop for Draft {
         if !self.renamed {
             fs::remove_file(&self.temporary).ok();
         }
+    }
+}
+
+/// Passes bytes on and remembers their digest.
+pub(super) struct Digesting<W> {
+    inner: W,
+    digest: Xxh3,
+}
+
+impl<W> Digesting<W> {
+    pub(super) fn new(inner: W) -> Digesting<W> {
+        Digesting { inner, digest: Xxh3::new() }
+    }
+
+    /// The digest of everything that was written.
+    pub(super) fn digest(&self) -> u128 {
+        self.digest.digest128()
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut W {
+        &mut self.inner
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -6,5 +6,8 @@ mod failing;
 mod fixture;
 mod ordering;
 mod quarantine;
+mod restating;
+mod rewriting;
 mod splicing;
+mod swapping;
 mod types;

@@ -1,4 +1,4 @@
-//! The next generation of a partition's file: row groups of unchanged hours are spliced as bytes, others are encoded.
+//! A partition's next file: row groups of unchanged hours are spliced as bytes, others are encoded.
 //!
 //! The same rows give the same bytes: the settings are fixed, row groups are cut at hours and at a fixed number of rows,
 //! and nothing in the file tells when or by whom it was written.
@@ -12,12 +12,12 @@ use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 
-use super::file::{GENERATION, Part, PartitionFile};
+use super::file::{Part, PartitionFile};
 use super::record::DatasetRecord;
-use super::store::{Draft, failed};
+use super::store::{Digesting, Draft, failed};
 use crate::error::{Error, Result};
 use crate::merge::Shape;
 
@@ -26,7 +26,7 @@ const GROUP_ROWS: usize = 128 * 1024;
 
 /// A file that is being written.
 pub(super) struct PartitionWriter {
-    writer: SerializedFileWriter<Draft>,
+    writer: SerializedFileWriter<Digesting<Draft>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     said: String,
@@ -46,18 +46,18 @@ pub(super) struct Written {
 }
 
 impl PartitionWriter {
-    /// Begins a file. Blocking.
-    pub(super) fn new(draft: Draft, shape: &Shape, record: &DatasetRecord, generation: u64) -> Result<PartitionWriter> {
+    /// Begins a file of rows with the columns of `schema`. Blocking.
+    pub(super) fn new(draft: Draft, schema: &SchemaRef, properties: WriterProperties) -> Result<PartitionWriter> {
         let said = draft.said();
-        let begin = || -> ParquetResult<(SerializedFileWriter<Draft>, ArrowRowGroupWriterFactory)> {
+        let begin = || -> ParquetResult<(SerializedFileWriter<Digesting<Draft>>, ArrowRowGroupWriterFactory)> {
             // No Arrow schema is embedded: every type that hourmark uses has its own notation in Parquet.
-            let root = ArrowSchemaConverter::new().convert(shape.schema())?.root_schema_ptr();
-            let writer = SerializedFileWriter::new(draft, root, Arc::new(properties(shape, record, generation)?))?;
-            let factory = ArrowRowGroupWriterFactory::new(&writer, shape.schema().clone());
+            let root = ArrowSchemaConverter::new().convert(schema)?.root_schema_ptr();
+            let writer = SerializedFileWriter::new(Digesting::new(draft), root, Arc::new(properties))?;
+            let factory = ArrowRowGroupWriterFactory::new(&writer, schema.clone());
             Ok((writer, factory))
         };
         let (writer, factory) = begin().map_err(|error| failed(&said, error))?;
-        Ok(PartitionWriter { writer, factory, schema: shape.schema().clone(), said, rows: 0, spliced: 0 })
+        Ok(PartitionWriter { writer, factory, schema: schema.clone(), said, rows: 0, spliced: 0 })
     }
 
     /// Appends an hour's rows, sorted by key, in as many row groups as they need. Blocking.
@@ -105,37 +105,68 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// Ends the file; it replaces the one before in one step. Without any row nothing is replaced. Blocking.
-    ///
-    /// # Errors
-    /// An internal error, with the file before untouched, where not exactly `expected` rows were written.
-    pub(super) fn commit(mut self, expected: u64) -> Result<Written> {
-        if self.rows != expected {
-            return Err(Error::internal(format!("{}: {} rows instead of {expected}", self.said, self.rows)));
-        }
+    /// Ends the file, which still is where nobody looks. Blocking.
+    pub(super) fn finish(mut self) -> Result<Finished> {
         self.writer.finish().map_err(|error: ParquetError| failed(&self.said, error))?;
-        if self.rows > 0 {
-            self.writer.inner_mut().commit()?;
-        }
-        Ok(Written { rows: self.rows, bytes: self.writer.bytes_written() as u64, spliced: self.spliced })
+        let bytes = self.writer.bytes_written() as u64;
+        let written = Written { rows: self.rows, bytes, spliced: self.spliced };
+        let digest = self.writer.inner().digest();
+        Ok(Finished { writer: self.writer, digest, written })
+    }
+
+    /// Rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
     }
 }
 
-fn properties(shape: &Shape, record: &DatasetRecord, generation: u64) -> ParquetResult<WriterProperties> {
+/// A file that is complete and not in its place yet. Dropping it removes it.
+pub(super) struct Finished {
+    writer: SerializedFileWriter<Digesting<Draft>>,
+    /// The digest of its bytes.
+    pub(super) digest: u128,
+    pub(super) written: Written,
+}
+
+impl Finished {
+    /// Replaces the file before in one step. Blocking.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.writer.inner_mut().get_mut().commit()
+    }
+}
+
+/// The settings of a partition's file.
+///
+/// # Errors
+/// An internal error where the key's columns cannot be counted.
+pub(super) fn properties(shape: &Shape, record: &DatasetRecord) -> Result<WriterProperties> {
     let mut sorting = Vec::with_capacity(shape.key().len());
     for index in shape.key() {
-        sorting.push(SortingColumn { column_idx: i32::try_from(*index)?, descending: false, nulls_first: true });
+        let column_idx = i32::try_from(*index).map_err(|error| Error::internal("too many columns").because(error))?;
+        sorting.push(SortingColumn { column_idx, descending: false, nulls_first: true });
     }
-    let entries = [
+    Ok(with_entries(entries(record))?.set_sorting_columns(Some(sorting)).build())
+}
+
+/// The settings of a file of restatements that holds those of `ids`.
+pub(super) fn log_properties(record: &DatasetRecord, ids: (&str, String)) -> Result<WriterProperties> {
+    let mut entries = entries(record);
+    entries.push(ids);
+    Ok(with_entries(entries)?.build())
+}
+
+fn entries(record: &DatasetRecord) -> Vec<(&str, String)> {
+    vec![
         ("hourmark.pipeline", record.pipeline.clone()),
         ("hourmark.key", record.key.join(",")),
         ("hourmark.schema_version", record.schema_version.to_string()),
-        (GENERATION, generation.to_string()),
-    ];
+    ]
+}
+
+fn with_entries(entries: Vec<(&str, String)>) -> Result<WriterPropertiesBuilder> {
+    let level = ZstdLevel::try_new(1).map_err(|error| Error::internal("zstd has no level 1").because(error))?;
     let entries = entries.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value));
     Ok(WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_sorting_columns(Some(sorting))
-        .set_key_value_metadata(Some(entries.collect()))
-        .build())
+        .set_compression(Compression::ZSTD(level))
+        .set_key_value_metadata(Some(entries.collect())))
 }

@@ -72,6 +72,11 @@ impl Shape {
         self.hour
     }
 
+    /// The places of the columns whose values are compared: all but the key and `seen_at`.
+    pub fn compared(&self) -> &[usize] {
+        &self.compared
+    }
+
     /// The place of the `account_id` column.
     pub fn account(&self) -> usize {
         self.account
@@ -132,6 +137,16 @@ impl Shape {
         let hour = DateTime::from_timestamp_micros(instants(rows.column(self.hour))?.value(row)).unwrap_or_default();
         said.push(format!("hour {}", short(hour)));
         Ok(said.join(", "))
+    }
+
+    /// The places of two rows with the same key, where there are such; `rows` may stand in any order.
+    pub fn first_double(&self, rows: &RecordBatch) -> Result<Option<(usize, usize)>> {
+        let converter = self.converter(&self.key)?;
+        let keys = convert(&converter, rows, &self.key)?;
+        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        order.sort_by(|one, other| keys.row(*one).cmp(&keys.row(*other)));
+        let double = order.windows(2).find(|pair| keys.row(pair[0]) == keys.row(pair[1]));
+        Ok(double.map(|pair| (pair[0], pair[1])))
     }
 
     /// The hours of sorted rows and where each one's rows are.

@@ -5,7 +5,12 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondT
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::pipeline::Missing;
 use crate::pipeline::schema::instant_type;
+use crate::time::Window;
+use crate::unit::UnitKey;
+
+mod folding;
 
 /// account, campaign, clicks, minute in which it was first seen
 type Plain = (&'static str, &'static str, i64, i64);
@@ -76,7 +81,8 @@ fn merge(old: &[Plain], slices: &[(Claim, &[Plain])]) -> (Option<Vec<Owned>>, Ho
         .collect();
     let mut tallies = vec![Tally::default(); slices.len()];
     let old = rows(old);
-    let merged = merge_hour(&shape, hour(), Some(&old), &arrivals, &claims, &mut tallies).expect("merged");
+    let read = ReadBefore::default();
+    let merged = merge_hour(&shape, hour(), Some(&old), &arrivals, &claims, &read, &mut tallies).expect("merged");
     (merged.rows.as_ref().map(plain), merged, tallies)
 }
 

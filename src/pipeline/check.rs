@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::problem::{KeyPath, Problems};
+use super::schema::RESTATEMENTS;
 use super::shared::SharedQuotas;
 use super::tree::Node;
 use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, raw};
@@ -28,8 +29,6 @@ pub(super) use quotas::shared_quotas;
 
 /// Words that queries over the lake already use as tables.
 const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
-/// Ends the name of the dataset that keeps a pipeline's restatements.
-const RESTATEMENTS: &str = "__restatements";
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
 const DEPENDS: [(&str, &str); 9] = [

@@ -14,6 +14,22 @@ use crate::time::Instant;
 pub const HOUR: &str = "hour";
 /// Name of the column that holds when a row's values were first read.
 pub const SEEN_AT: &str = "seen_at";
+/// Ends the name of the dataset that keeps a pipeline's restatements.
+pub const RESTATEMENTS: &str = "__restatements";
+/// Name of the restatements' column that holds which column changed.
+pub const METRIC: &str = "metric";
+/// Name of the restatements' column that holds the value before, as text.
+pub const OLD: &str = "old";
+/// Name of the restatements' column that holds the value from then on, as text.
+pub const NEW: &str = "new";
+/// Name of the restatements' column that holds what happened: changed, added, removed, kept.
+pub const CHANGE: &str = "change";
+/// Name of the restatements' column that holds when the values before had been read first.
+pub const OLD_SEEN_AT: &str = "old_seen_at";
+/// Name of the restatements' column that holds how long the hour had been over, in seconds.
+pub const AGE_SECONDS: &str = "age_seconds";
+/// The restatements' own columns after the key's, in their order.
+pub const OF_RESTATEMENTS: [&str; 7] = [METRIC, OLD, NEW, CHANGE, SEEN_AT, OLD_SEEN_AT, AGE_SECONDS];
 /// The columns that every key begins with, in the order in which rows are sorted.
 pub const KEY: [&str; 3] = [HOUR, "account_id", "campaign_id"];
 

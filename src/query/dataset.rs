@@ -7,11 +7,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::lake::{DatasetRecord, Lake};
+use crate::merge::{Shape, log_schema};
 use crate::pipeline::PartitionBy;
-use crate::pipeline::schema::KEY;
-
-/// What the restatements of a pipeline's rows are called.
-const RESTATEMENTS: &str = "__restatements";
+use crate::pipeline::schema::{HOUR, KEY, RESTATEMENTS, SEEN_AT};
 
 /// One folder of the lake: a table.
 #[derive(Debug, Clone)]
@@ -22,14 +20,28 @@ pub(super) struct Dataset {
     pub(super) schema: SchemaRef,
     /// The columns that the folders hold, outermost first.
     pub(super) partitions: Vec<(String, DataType)>,
+    /// What the folder says of itself, where there is one.
+    pub(super) record: Option<DatasetRecord>,
     /// By what the files are sorted; empty where that is not known.
     pub(super) sorted_by: Vec<String>,
+    /// What makes a row unique.
+    pub(super) key: Vec<String>,
 }
 
 impl Dataset {
     /// Whether its rows are campaigns' hours, rather than the record of how such rows changed.
     pub(super) fn holds_hours(&self) -> bool {
         !self.name.ends_with(RESTATEMENTS)
+    }
+
+    /// The name of the table that records how its rows changed.
+    pub(super) fn log_name(&self) -> String {
+        format!("{}{RESTATEMENTS}", self.name)
+    }
+
+    /// The column whose UTC date is that of a file's folder.
+    pub(super) fn dated_by(&self) -> &'static str {
+        if self.holds_hours() { HOUR } else { SEEN_AT }
     }
 }
 
@@ -42,7 +54,38 @@ pub(super) async fn find(lake: &Path) -> Result<Vec<Dataset>> {
             .hint("`hourmark run` makes it; name another place with `--lake`"));
     }
     let records = Lake::open_existing(lake).await?.datasets().await?;
-    records.iter().map(|record| read(lake, record)).collect()
+    let mut datasets = records.iter().map(|record| read(lake, record)).collect::<Result<Vec<Dataset>>>()?;
+    for record in &records {
+        complete_log(&mut datasets, record)?;
+    }
+    datasets.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(datasets)
+}
+
+/// Gives the dataset of `record` a log where it has none yet, and the log the columns that only the dataset has yet: it
+/// is written when something changes first.
+fn complete_log(datasets: &mut Vec<Dataset>, record: &DatasetRecord) -> Result<()> {
+    let Some(main) = datasets.iter().find(|dataset| dataset.name == record.pipeline && dataset.holds_hours()) else {
+        return Ok(());
+    };
+    let Ok(shape) = Shape::new(record.schema()?, &record.key) else { return Ok(()) };
+    let (name, wanted) = (main.log_name(), log_schema(&shape));
+    let key = record.key.clone();
+    let place = datasets.iter().position(|dataset| dataset.name == name).unwrap_or_else(|| {
+        let partitions = vec![("date".to_owned(), DataType::Date32)];
+        let schema = Arc::new(Schema::empty());
+        datasets.push(Dataset { name, schema, partitions, record: None, sorted_by: Vec::new(), key });
+        datasets.len() - 1
+    });
+    let log = &mut datasets[place];
+    let mut fields = log.schema.fields().to_vec();
+    for field in wanted.fields() {
+        if log.schema.index_of(field.name()).is_err() {
+            fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+        }
+    }
+    log.schema = Arc::new(Schema::new(fields));
+    Ok(())
 }
 
 fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
@@ -65,7 +108,7 @@ fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
     let sorted_by = sorted_by(&name, &record.key, &schema);
-    Ok(Dataset { name, schema, partitions, sorted_by })
+    Ok(Dataset { name, schema, partitions, record: Some(record.clone()), sorted_by, key: record.key.clone() })
 }
 
 /// A pipeline's files are sorted by the key's first three columns; nothing is promised of other datasets.

@@ -1,9 +1,10 @@
 //! One query's session: its tables, its limits, and its errors in this program's words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::datasource::MemTable;
@@ -18,7 +19,7 @@ use url::Url;
 use super::dataset::{self, Dataset};
 use super::snapshot::Snapshot;
 use super::table::{LAKE_STORE, LakeTable};
-use super::{QueryInput, view};
+use super::{QueryInput, as_of, view};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where the tables are found without being said; nobody writes it, so no message shows it.
@@ -32,6 +33,7 @@ pub(super) struct Engine {
     context: SessionContext,
     snapshot: Arc<Snapshot>,
     tables: Vec<String>,
+    datasets: Vec<Dataset>,
 }
 
 impl Engine {
@@ -39,19 +41,33 @@ impl Engine {
     pub(super) async fn open(input: &QueryInput) -> Result<Engine> {
         let datasets = dataset::find(&input.lake).await?;
         refuse_equal_names(&datasets, input)?;
+        if input.as_of.is_some() {
+            as_of::warn_of_pending(&input.lake, &datasets).await?;
+        }
         let mut engine = Engine {
             context: context(input).map_err(|error| internal("start the query engine", error))?,
             snapshot: Arc::new(Snapshot::new(&input.lake)),
             tables: Vec::new(),
+            datasets: Vec::new(),
         };
         engine.register(&datasets, input).await.map_err(|error| internal("make the lake's tables", error))?;
+        engine.datasets = datasets;
         Ok(engine)
     }
 
     async fn register(&mut self, datasets: &[Dataset], input: &QueryInput) -> Result<(), DataFusionError> {
+        let mut tables: HashMap<String, Arc<LakeTable>> = HashMap::new();
         for dataset in datasets {
             let table = LakeTable::new(dataset, Arc::clone(&self.snapshot))?;
-            self.context.register_table(TableReference::bare(dataset.name.as_str()), Arc::new(table))?;
+            tables.insert(dataset.name.clone(), Arc::new(table));
+        }
+        for dataset in datasets {
+            let Some(now) = tables.get(&dataset.name) else { continue };
+            let table: Arc<dyn TableProvider> = match (input.as_of, tables.get(&dataset.log_name())) {
+                (Some(moment), Some(log)) => Arc::new(as_of::view(dataset, now.clone(), log.clone(), moment).await?),
+                _ => now.clone(),
+            };
+            self.context.register_table(TableReference::bare(dataset.name.as_str()), table)?;
             self.tables.push(quoted(&dataset.name));
         }
         let all = view::over(&self.context, datasets).await?;
@@ -63,6 +79,11 @@ impl Engine {
             self.tables.push(quoted(name));
         }
         Ok(())
+    }
+
+    /// What the lake holds.
+    pub(super) fn datasets(&self) -> &[Dataset] {
+        &self.datasets
     }
 
     /// Checks and plans `sql`, and starts it. Only statements that read are let through.

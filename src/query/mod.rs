@@ -2,7 +2,7 @@
 //!
 //! Each pipeline is a table, `campaign_hours` is a view of what all have in common, and the state's tables come
 //! from the caller. Order of a query: `dataset` reads what the lake says of itself, `engine` makes the tables
-//! (`table`, `view`) and checks and plans the text, `snapshot` holds the files fast while they are read, `output`
+//! (`table`, `view`, for an earlier moment `as_of`) and checks and plans the text, `snapshot` holds the files fast while they are read, `output`
 //! writes rows as they come. Nothing can be changed by a query.
 //!
 //! | column of `campaign_hours` | type |
@@ -15,6 +15,8 @@
 //!
 //! A pipeline without one of these metrics, or with a text of that name, gives null.
 
+mod as_of;
+mod changes;
 mod dataset;
 mod engine;
 mod output;
@@ -31,9 +33,11 @@ use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 
 use crate::error::Result;
+use crate::time::Instant;
 use engine::Engine;
 use output::Target;
 
+pub use changes::{Asked, Changes, Moved, Totals, changes};
 pub use output::{Format, Output, TABLE_ROWS};
 
 /// A query may use so much memory, unless told otherwise; sorting and grouping of more goes to temporary files.
@@ -48,12 +52,15 @@ pub struct QueryInput {
     pub state_tables: Vec<(String, RecordBatch)>,
     /// What sorting, grouping and joining may hold in memory, in bytes.
     pub memory_limit: usize,
+    /// Pipelines' tables and the view hold what was known at this moment; as they are now where it is `None`. Tables of
+    /// the state and of restatements are not concerned.
+    pub as_of: Option<Instant>,
 }
 
 impl QueryInput {
     /// The lake alone, with the usual memory.
     pub fn new(lake: impl Into<PathBuf>) -> QueryInput {
-        QueryInput { lake: lake.into(), state_tables: Vec::new(), memory_limit: DEFAULT_MEMORY_LIMIT }
+        QueryInput { lake: lake.into(), state_tables: Vec::new(), memory_limit: DEFAULT_MEMORY_LIMIT, as_of: None }
     }
 }
 

@@ -14,6 +14,10 @@
 //! any way; the next query removes folders whose lock it can take. Ages and process numbers would be weaker: a query
 //! may be long, and a container sees no other's processes.
 //!
+//! A rewrite puts another folder in a dataset's place, with other files and perhaps another layout. What `_hourmark.json`
+//! said when the query began is compared with what it says once the links are made: a difference is an error, because
+//! some files may be the old ones and some the new.
+//!
 //! Where links cannot be made (a read-only lake, some network file systems), the files are read in place, and at the
 //! end their sizes and times are compared with those at the beginning: a difference is an error.
 
@@ -26,7 +30,8 @@ use std::time::SystemTime;
 
 use parquet::file::metadata::ParquetMetaDataReader;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::DatasetRecord;
 
 /// The ending of files in the lake.
 pub(super) const PUBLISHED: &str = ".parquet";
@@ -49,6 +54,8 @@ pub(super) struct Snapshot {
 #[derive(Debug, Default)]
 struct State {
     folder: Folder,
+    /// What the datasets' records said when the query began.
+    records: HashMap<String, DatasetRecord>,
     places: HashMap<String, Place>,
     files: Vec<Held>,
     in_place: Vec<Seen>,
@@ -92,6 +99,12 @@ impl Snapshot {
         Snapshot { lake: lake.to_owned(), state: Mutex::default() }
     }
 
+    /// Remembers what a dataset's record says: its files are held fast only while it says the same.
+    pub(super) fn expect(&self, record: &DatasetRecord) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.records.insert(record.pipeline.clone(), record.clone());
+    }
+
     /// Holds fast all files of `dataset`, whose folders are named `<partition>=<value>`, `partitions` deep. A second
     /// call finds the same versions. Blocks on the file system.
     pub(super) fn pin(&self, dataset: &str, partitions: &[String]) -> Result<Place> {
@@ -111,6 +124,15 @@ impl Snapshot {
                 Place::Lake
             }
         };
+        if let Some(record) = state.records.get(dataset)
+            && !self.is_recorded(record)
+        {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!("the dataset `{dataset}` was rewritten while it was read"),
+            )
+            .hint("run the query again"));
+        }
         for file in files {
             let read = match &place {
                 Place::Links(links) => link_of(&links.join(dataset), &file),
@@ -120,6 +142,11 @@ impl Snapshot {
         }
         state.places.insert(dataset.to_owned(), place.clone());
         Ok(place)
+    }
+
+    fn is_recorded(&self, record: &DatasetRecord) -> bool {
+        let text = std::fs::read(record.path_in(&self.lake)).unwrap_or_default();
+        serde_json::from_slice::<DatasetRecord>(&text).is_ok_and(|found| found == *record)
     }
 
     fn link(&self, folder: &mut Folder, dataset: &str, files: &[PathBuf]) -> io::Result<PathBuf> {

@@ -1,7 +1,8 @@
 //! A dataset as a table: datafusion's own listing of Parquet files, over the snapshot, with two things added.
 //!
-//! - A condition on `hour` becomes one on `date` too, so that other days' files are not even opened. Statistics alone
-//!   would leave them out as well, but only after reading each file's footer.
+//! - A condition on the moment by which the folders are dated (`hour`, or `seen_at` of restatements) becomes one on
+//!   `date` too, so that other days' files are not even opened. Statistics alone would leave them out as well, but only
+//!   after reading each file's footer.
 //! - `utc_hour = 9` becomes a range: of an equality datafusion makes the folder's name, `utc_hour=9`, and would find
 //!   nothing, because the folder is `utc_hour=09`.
 
@@ -23,7 +24,6 @@ use url::Url;
 
 use super::dataset::Dataset;
 use super::snapshot::{PINNED, PUBLISHED, Place, Snapshot};
-use crate::pipeline::schema::HOUR;
 
 /// Where the engine finds the lake itself.
 pub(super) const LAKE_STORE: &str = "lake://published/";
@@ -35,6 +35,7 @@ const LINKS_STORE: &str = "lake://pinned/";
 pub(super) struct LakeTable {
     name: String,
     partitions: Vec<String>,
+    dated_by: &'static str,
     snapshot: Arc<Snapshot>,
     links: ListingTable,
     lake: ListingTable,
@@ -43,9 +44,13 @@ pub(super) struct LakeTable {
 impl LakeTable {
     /// A table over `dataset`, whose files `snapshot` will hold.
     pub(super) fn new(dataset: &Dataset, snapshot: Arc<Snapshot>) -> Result<LakeTable> {
+        if let Some(record) = &dataset.record {
+            snapshot.expect(record);
+        }
         Ok(LakeTable {
             name: dataset.name.clone(),
             partitions: dataset.partitions.iter().map(|(name, _)| name.clone()).collect(),
+            dated_by: dataset.dated_by(),
             snapshot,
             links: listing(dataset, LINKS_STORE, PINNED)?,
             lake: listing(dataset, LAKE_STORE, PUBLISHED)?,
@@ -100,7 +105,7 @@ impl TableProvider for LakeTable {
         let mut all = Vec::with_capacity(filters.len() + 1);
         for filter in filters {
             all.push(equality_of_utc_hour_as_range(filter)?);
-            all.extend(implied_for_date(filter));
+            all.extend(implied_for_date(filter, self.dated_by));
         }
         match self.pin().await? {
             Place::Links(folder) => {
@@ -114,30 +119,31 @@ impl TableProvider for LakeTable {
     }
 }
 
-/// What `filter`, a condition on `hour`, says of `date`; `None` where it says nothing.
-fn implied_for_date(filter: &Expr) -> Option<Expr> {
+/// What `filter`, a condition on the moment `dated_by`, says of `date`; `None` where it says nothing.
+fn implied_for_date(filter: &Expr, dated_by: &str) -> Option<Expr> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
     match op {
-        Operator::And => match (implied_for_date(left), implied_for_date(right)) {
+        Operator::And => match (implied_for_date(left, dated_by), implied_for_date(right, dated_by)) {
             (Some(one), Some(other)) => Some(one.and(other)),
             (one, other) => one.or(other),
         },
         // Either side may hold, so nothing is known unless both sides say something.
-        Operator::Or => Some(implied_for_date(left)?.or(implied_for_date(right)?)),
+        Operator::Or => Some(implied_for_date(left, dated_by)?.or(implied_for_date(right, dated_by)?)),
         _ => match (left.as_ref(), right.as_ref()) {
-            (hour, Expr::Literal(value, _)) if is_hour(hour) => bound_for_date(*op, value),
-            (Expr::Literal(value, _), hour) if is_hour(hour) => bound_for_date(op.swap()?, value),
+            (moment, Expr::Literal(value, _)) if is_moment(moment, dated_by) => bound_for_date(*op, value),
+            (Expr::Literal(value, _), moment) if is_moment(moment, dated_by) => bound_for_date(op.swap()?, value),
             _ => None,
         },
     }
 }
 
 /// The column itself, or in another unit or written with another zone: its order and its moments stay the same.
-fn is_hour(expr: &Expr) -> bool {
+fn is_moment(expr: &Expr, dated_by: &str) -> bool {
     match expr {
-        Expr::Column(column) => column.name == HOUR,
+        Expr::Column(column) => column.name == dated_by,
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
-            matches!(field.data_type(), DataType::Timestamp(_, zone) if is_utc(zone.as_deref())) && is_hour(expr)
+            matches!(field.data_type(), DataType::Timestamp(_, zone) if is_utc(zone.as_deref()))
+                && is_moment(expr, dated_by)
         }
         _ => false,
     }
@@ -147,7 +153,7 @@ fn is_utc(zone: Option<&str>) -> bool {
     matches!(zone, None | Some("UTC" | "+00:00" | "Z"))
 }
 
-/// `hour <operator> value`, weakened to `date`.
+/// `moment <operator> value`, weakened to `date`.
 fn bound_for_date(operator: Operator, value: &ScalarValue) -> Option<Expr> {
     match value.data_type() {
         DataType::Timestamp(_, zone) if is_utc(zone.as_deref()) => {}
@@ -191,6 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pipeline::schema::HOUR;
 
     const DAY: i64 = 86_400_000_000;
 
@@ -243,7 +250,7 @@ mod tests {
             one in condition(), other in condition(), both in any::<bool>(), hour in -80i64..80, exact in any::<bool>()
         ) {
             let filter = if both { one.clone().and(other) } else { one.clone().or(other) };
-            let implied = implied_for_date(&filter).expect("each side says something of the date");
+            let implied = implied_for_date(&filter, HOUR).expect("each side says something of the date");
             let mut hours = vec![hour * DAY / 24];
             if exact && let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = &one {
                 // The moment that is asked for, where rows are lost most easily.
@@ -274,7 +281,7 @@ mod tests {
             ident(HOUR).gt(ident("seen_at")),
             ident(HOUR).gt(lit(ScalarValue::TimestampMicrosecond(None, None))),
         ] {
-            assert_eq!(implied_for_date(&filter), None, "{filter}");
+            assert_eq!(implied_for_date(&filter, HOUR), None, "{filter}");
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::state::{FailedUnit, StagedUnit};
 impl Run<'_> {
     /// Publishes what an earlier run staged and did not publish, before anything is planned: those hours are paid for.
     pub(super) async fn publish_leftovers(&self, report: &mut RunReport) -> Result<()> {
+        self.dataset.settle_restatements().await?;
         let leftovers = self.intact_leftovers().await?;
         let keys: Vec<_> = leftovers.iter().map(|staged| staged.unit.key.clone()).collect();
         self.dataset.sweep(&keys).await?;

@@ -308,7 +308,7 @@ impl Replay<'_> {
         slices: &[StagedSlice],
         rebuilt: &mut Rebuilt,
     ) -> Result<()> {
-        let published = self.aside.publish(partition, slices, self.fence()).await?;
+        let published = self.aside.publish_again(partition, slices, self.fence()).await?;
         let through = publisher.published(&published, slices);
         self.through(through, rebuilt).await
     }

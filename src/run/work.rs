@@ -18,6 +18,7 @@ use crate::decode::UnknownFields;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
+use crate::merge::ReadBefore;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::account_hours;
 use crate::quality::{Verdict, judge};
@@ -259,13 +260,29 @@ impl Run<'_> {
         report: &mut RunReport,
     ) -> Result<()> {
         for (partition, slices) in ready {
-            let published = self.dataset.publish(partition, &slices, self.lease.token().unsigned_abs()).await?;
+            let read_before = self.read_before(partition, &slices).await?;
+            let fence = self.lease.token().unsigned_abs();
+            let published = self.dataset.publish(partition, &slices, &read_before, fence).await?;
             self.progress.published.fetch_add(1, Ordering::Relaxed);
             report.add_partition(&published);
             let through = publisher.published(&published, &slices);
             self.record(through, report).await?;
         }
         Ok(())
+    }
+
+    /// Which hours of a partition the ledger knows as read, of the accounts of `slices`.
+    async fn read_before(&self, partition: Partition, slices: &[StagedSlice]) -> Result<ReadBefore> {
+        let window = partition.window();
+        let ledgers = self.environment.state.ledgers(&self.pipeline.name, window.from(), window.to()).await?;
+        let mut read_before = ReadBefore::default();
+        for account in slices.iter().flat_map(|slice| &slice.accounts) {
+            let Some(ledger) = ledgers.get(account) else { continue };
+            for slot in (slot(window.from())..slot(window.to())).filter(|slot| ledger.confirmed(*slot).is_some()) {
+                read_before.insert(account, slot);
+            }
+        }
+        Ok(read_before)
     }
 
     /// One transaction: ledger, watermarks, units. The staged files go after it; a crash in between leaves files that

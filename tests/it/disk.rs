@@ -23,6 +23,15 @@ impl SmallDisk {
         Some(SmallDisk { folder: folder.to_owned() })
     }
 
+    /// Fills the disk until only so many bytes are free.
+    fn leave(&self, free: u64) {
+        let filler = self.folder.join("filler");
+        let _first = fs::remove_file(&filler);
+        let disk = rustix::fs::statvfs(&self.folder).expect("a disk");
+        let now = disk.f_bavail * disk.f_frsize;
+        fs::write(filler, vec![0; usize::try_from(now.saturating_sub(free)).expect("a length")]).expect("a filler");
+    }
+
     fn grow(&self, size: &str) {
         assert!(mount(&["-o", &format!("remount,size={size}")], &self.folder), "it was not made larger");
     }
@@ -69,6 +78,32 @@ fn a_full_disk_harms_nothing_and_the_same_command_goes_on() {
     expected.extend(truth_of_dates(&api, ACCOUNTS, "2026-11-03", "2026-11-08"));
     assert_same(&sandbox.lake("demo"), &expected);
     assert_eq!(staged(&sandbox), Vec::<String>::new());
+}
+
+#[test]
+fn a_rewrite_that_has_no_room_changes_nothing() {
+    let api = api(&["--accounts", "6", "--campaigns", "4"]);
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    let Some(disk) = SmallDisk::mount(&sandbox.path().join("data"), "8m") else {
+        outside::skip("a_rewrite_that_has_no_room_changes_nothing", "the right to mount a tmpfs");
+        return;
+    };
+    let week = ["backfill", "demo", "--from", "2026-11-02", "--to", "2026-11-09", "--accounts", "100001"];
+    sandbox.run(&quick(&week)).expect_code(0);
+    let (before, rows) = (contents(&sandbox), sandbox.lake("demo"));
+    let bytes: u64 = before.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    // Each hour as a file of its own takes several times the room, which is only found out on the way.
+    let hourly = ["rewrite", "demo", "--set", "lake.partition_by=[\"date\", \"hour\"]"];
+    for (free, told) in [(bytes + 128 * 1024, "No space left on device"), (bytes / 2, "a rewrite needs about")] {
+        disk.leave(free);
+        let ran = sandbox.run(&hourly).expect_code(6);
+        assert!(ran.err.contains(told) && ran.err.contains("hint: free some space"), "{}", ran.err);
+        assert!(contents(&sandbox) == before);
+        assert_eq!(staged(&sandbox), Vec::<String>::new());
+    }
+    disk.grow("64m");
+    sandbox.run(&hourly).expect_code(0);
+    assert_same(&sandbox.lake("demo"), &rows);
 }
 
 /// The accounts of an API with `--accounts 6` and the default zones.
@@ -189,7 +224,7 @@ fn a_changed_layout_is_refused_with_the_way_out() {
     for (change, told, hint) in cases {
         let ran = sandbox.run(&["run", "demo", "--set", change]).expect_code(6);
         assert!(ran.err.contains(told), "{}", ran.err);
-        let way_out = format!("hint: {hint}, or give the pipeline another name to begin a new dataset");
+        let way_out = format!("hint: {hint}, or bring the files into the new form with `hourmark rewrite demo`");
         assert!(ran.err.contains(&way_out), "{}", ran.err);
     }
     assert!(contents(&sandbox) == before && metrics(&api) == sent);

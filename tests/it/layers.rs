@@ -35,6 +35,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("gaps", 3),
     ("run", 3),
     ("reconcile", 3),
+    ("rewrite", 3),
     ("schedule", 3),
     ("serve", 3),
     ("simulate", 3),

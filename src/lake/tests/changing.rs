@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, Schema};
 
 use super::fixture::{Place, at, batch, day, metadata, read, row, schema, spec, window};
 use crate::lake::{DatasetSpec, Partition, StagedFile, StagedSlice, bucket_of};
+use crate::merge::ReadBefore;
 use crate::pipeline::{Missing, PartitionBy};
 use crate::unit::{Account, UnitKey};
 
@@ -43,18 +44,18 @@ async fn a_layout_is_recorded_and_a_changed_one_is_refused() {
     let error = lake.dataset(hourly).await.expect_err("another layout");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `shop` has `partition_by = date`, the pipeline now says `date, hour`
-      hint: set it back to `date`, or give the pipeline another name to begin a new dataset
+      hint: set it back to `date`, or bring the files into the new form with `hourmark rewrite shop`
     ");
     let error = lake.dataset(DatasetSpec { buckets: 8, ..spec() }).await.expect_err("other buckets");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `shop` has `buckets = 1`, the pipeline now says `8`
-      hint: set it back to `1`, or give the pipeline another name to begin a new dataset
+      hint: set it back to `1`, or bring the files into the new form with `hourmark rewrite shop`
     ");
     let narrow = with_types(DataType::Int32, DataType::Decimal128(18, 6));
     let error = lake.dataset(narrow).await.expect_err("a narrower type");
     insta::assert_snapshot!(error.report(), @r"
-    the column `clicks` of the dataset `shop` is Int64, the pipeline now says Int32
-      hint: a type may only widen: set it back to Int64, or declare a further column
+    the column `clicks` of the dataset `shop` is int, the pipeline now says Int32
+      hint: a type may only widen: set it back to int, or have every value converted with `hourmark rewrite shop`
     ");
     let mut fields = schema().fields().to_vec();
     fields.remove(3);
@@ -62,7 +63,7 @@ async fn a_layout_is_recorded_and_a_changed_one_is_refused() {
     let error = lake.dataset(fewer).await.expect_err("a column less");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `shop` has the column `clicks`, the pipeline does not
-      hint: declare the column again, or give the pipeline another name to begin a new dataset
+      hint: declare the column again, or take it out of every file with `hourmark rewrite shop --drop clicks`
     ");
     assert_eq!(lake.datasets().await.expect("records"), records, "a refused change is not recorded");
 }
@@ -100,13 +101,14 @@ async fn files_from_before_a_wider_schema_are_read_and_rewritten_with_nulls() {
     assert_eq!(place.lake().await.datasets().await.expect("records"), [dataset.record().clone()]);
 
     // What was staged before says the same in the wider types, so nothing is written.
-    let again = dataset.publish(day(), std::slice::from_ref(&slice), 1).await.expect("published");
+    let again =
+        dataset.publish(day(), std::slice::from_ref(&slice), &ReadBefore::default(), 1).await.expect("published");
     assert!(!again.written);
     let mut later = super::fixture::slice(1, Missing::Keep, 1);
     later.key = UnitKey::from_stored("later");
     let changed = recast(&batch(&[row("06:00", "a", "c", 7)]), &narrow);
     place.stage_rows(&later.key, changed).await;
-    let published = dataset.publish(day(), &[later], 1).await.expect("published");
+    let published = dataset.publish(day(), &[later], &ReadBefore::default(), 1).await.expect("published");
     assert_eq!((published.changed, published.rows, published.bytes_spliced), (1, 2, 0));
 
     let found = read(&place.file(day()));
@@ -130,7 +132,11 @@ async fn rows_are_in_the_utc_date_of_their_instant() {
     let touched = place.dataset.partitions(&[account("a"), account("b")], window("2026-11-19T18:30:00Z", "18:30"));
     let mut counts = Vec::new();
     for partition in touched {
-        let published = place.dataset.publish(partition, std::slice::from_ref(&slice), 1).await.expect("published");
+        let published = place
+            .dataset
+            .publish(partition, std::slice::from_ref(&slice), &ReadBefore::default(), 1)
+            .await
+            .expect("published");
         counts.push((partition.to_string(), published.rows));
     }
     let expected = [("date=2026-11-19/bucket-00.parquet", 1), ("date=2026-11-20/bucket-00.parquet", 2)];
@@ -150,7 +156,11 @@ async fn each_bucket_and_each_hour_has_its_file() {
         let here = accounts.iter().filter(|id| bucket_of(id, 4) == bucket).count() as u64;
         for (hour, expected) in [(4, 0), (5, here), (6, here)] {
             let partition = Partition { hour: Some(hour), bucket, ..day() };
-            let published = place.dataset.publish(partition, std::slice::from_ref(&slice), 1).await.expect("published");
+            let published = place
+                .dataset
+                .publish(partition, std::slice::from_ref(&slice), &ReadBefore::default(), 1)
+                .await
+                .expect("published");
             assert_eq!(published.rows, expected, "{partition}");
             assert_eq!(place.file(partition).exists(), expected > 0, "{partition}");
         }

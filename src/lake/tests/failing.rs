@@ -6,6 +6,7 @@ use std::io::Write;
 use super::fixture::{Place, day, row, slice};
 use crate::error::{Error, ErrorKind};
 use crate::lake::Lake;
+use crate::merge::ReadBefore;
 use crate::pipeline::Missing;
 use crate::unit::UnitKey;
 
@@ -44,7 +45,11 @@ async fn a_failed_publish_leaves_the_file_and_can_be_repeated() {
     // A folder where the file should be: everything works but the rename.
     fs::remove_file(place.file(day())).expect("removed");
     fs::create_dir(place.file(day())).expect("a folder");
-    let error = place.dataset.publish(day(), std::slice::from_ref(&second), 1).await.expect_err("no rename");
+    let error = place
+        .dataset
+        .publish(day(), std::slice::from_ref(&second), &ReadBefore::default(), 1)
+        .await
+        .expect_err("no rename");
     assert!(
         report(place.root(), &error).starts_with("cannot write `LAKE/shop/date=2026-11-20/bucket-00.parquet`"),
         "{error:?}"
@@ -88,7 +93,7 @@ async fn leftovers_are_swept_and_what_lives_stays() {
     assert_eq!(place.dataset.sweep(&[live.key.clone(), dead.key.clone()]).await.expect("swept"), 0);
     assert_eq!(place.staged_files(), [format!("{}.arrow", live.key.digest())]);
 
-    let error = place.dataset.publish(day(), &[dead], 1).await.expect_err("a missing file");
+    let error = place.dataset.publish(day(), &[dead], &ReadBefore::default(), 1).await.expect_err("a missing file");
     insta::with_settings!({ filters => vec![("[0-9a-f]{16}", "DIGEST")] }, {
         insta::assert_snapshot!(report(place.root(), &error), @r"
         the staged file `LAKE/_staged/shop/DIGEST.arrow` of unit `shop/a/1` is missing
@@ -103,7 +108,7 @@ async fn a_file_that_is_not_ours_is_refused() {
     fs::create_dir_all(place.file(day()).parent().expect("a folder")).expect("a folder");
     fs::write(place.file(day()), "PAR1 but not really").expect("a file");
     let slice = place.stage(0, Missing::Keep, &[row("05:00", "a", "c", 1)]).await;
-    let error = place.dataset.publish(day(), &[slice], 1).await.expect_err("not ours");
+    let error = place.dataset.publish(day(), &[slice], &ReadBefore::default(), 1).await.expect_err("not ours");
     assert!(
         report(place.root(), &error).starts_with("cannot use `LAKE/shop/date=2026-11-20/bucket-00.parquet`"),
         "{error:?}"
@@ -114,7 +119,7 @@ async fn a_file_that_is_not_ours_is_refused() {
     let staged = place.root().join("_staged/shop").join(format!("{}.arrow", broken.key.digest()));
     let bytes = fs::read(&staged).expect("bytes");
     fs::write(&staged, &bytes[..bytes.len() / 2]).expect("cut");
-    let error = place.dataset.publish(day(), &[broken], 1).await.expect_err("broken");
+    let error = place.dataset.publish(day(), &[broken], &ReadBefore::default(), 1).await.expect_err("broken");
     assert_eq!(error.kind(), ErrorKind::Storage);
 }
 

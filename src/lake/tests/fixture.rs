@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::lake::{Dataset, DatasetSpec, Lake, Partition, StagedFile, StagedSlice};
+use crate::merge::ReadBefore;
 use crate::pipeline::schema::instant_type;
 use crate::pipeline::{Missing, PartitionBy};
 use crate::time::{Instant, Window};
@@ -152,7 +153,7 @@ impl Place {
     }
 
     pub(super) async fn publish(&self, slices: &[StagedSlice]) -> crate::lake::Published {
-        self.dataset.publish(day(), slices, 1).await.expect("published")
+        self.dataset.publish(day(), slices, &ReadBefore::default(), 1).await.expect("published")
     }
 
     pub(super) fn file(&self, partition: Partition) -> PathBuf {

@@ -5,6 +5,7 @@ use std::fs;
 use super::fixture::{Place, Row, at, batch, day, files, row, unbatch};
 use crate::error::ErrorKind;
 use crate::lake::{Proven, Refusal, StagedSlice};
+use crate::merge::ReadBefore;
 use crate::pipeline::Missing;
 use crate::unit::UnitKey;
 
@@ -93,6 +94,6 @@ async fn a_slice_in_which_values_fall_is_refused_alone() {
     assert_eq!(place.rows().iter().map(|row| row.clicks).collect::<Vec<_>>(), [Some(10), Some(11), Some(10)]);
     // Without the rule the same slice is published.
     let lenient = StagedSlice { not_falling: Default::default(), ..less };
-    let published = place.dataset.publish(day(), &[lenient], 1).await.expect("published");
+    let published = place.dataset.publish(day(), &[lenient], &ReadBefore::default(), 1).await.expect("published");
     assert_eq!((published.changed, published.refused.len()), (2, 0));
 }

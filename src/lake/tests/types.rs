@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::fixture::{at, day, read, slice, spec};
 use crate::lake::{DatasetSpec, Lake, StagedSlice};
+use crate::merge::ReadBefore;
 use crate::pipeline::Missing;
 use crate::pipeline::schema::instant_type;
 use crate::unit::UnitKey;
@@ -74,9 +75,12 @@ async fn spliced_columns_of_every_type_are_those_that_were_encoded() {
             let proven = dataset.prove(part, Vec::new()).await.expect("rows").expect("keys");
             let staged = dataset.stage(&key, proven).await.expect("staged");
             let slice = StagedSlice { key, rows: staged.rows, ..slice(minute as i64, Missing::Keep, 0) };
-            let published = dataset.publish(day(), std::slice::from_ref(&slice), 1).await.expect("published");
+            let published = dataset
+                .publish(day(), std::slice::from_ref(&slice), &ReadBefore::default(), 1)
+                .await
+                .expect("published");
             assert!(published.written);
-            let again = dataset.publish(day(), &[slice], 1).await.expect("published");
+            let again = dataset.publish(day(), &[slice], &ReadBefore::default(), 1).await.expect("published");
             assert!(!again.written, "NaN and null are equal to themselves");
         }
         let file = folder.path().join("shop").join(day().to_string());
@@ -86,7 +90,5 @@ async fn spliced_columns_of_every_type_are_those_that_were_encoded() {
         assert_eq!(format!("{found:?}"), format!("{:?}", rows(0..5, WIDE).with_schema(found.schema()).expect("rows")));
         files.push(fs::read(file).expect("bytes"));
     }
-    let different: Vec<(u8, u8)> =
-        files[0].iter().zip(&files[1]).filter(|(one, other)| one != other).map(|(a, b)| (*a, *b)).collect();
-    assert_eq!((different, files[0].len()), (vec![(b'2', b'1')], files[1].len()));
+    assert!(files[0] == files[1], "the file tells how it came to be");
 }

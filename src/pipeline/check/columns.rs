@@ -184,6 +184,12 @@ impl Checker<'_> {
                     format!("is {}: a key is a declared text, int or bool column, {expected}", shown(name)),
                 );
                 good = false;
+            } else if schema::OF_RESTATEMENTS.contains(&name.as_str()) {
+                self.wrong(
+                    &path,
+                    format!("is {}: restatements have a column of that name beside the key", shown(name)),
+                );
+                good = false;
             }
         }
         good.then(|| file.key.clone())

@@ -117,6 +117,27 @@ fn what_an_ended_query_left_is_removed_and_a_living_ones_links_are_not() {
 }
 
 #[test]
+fn a_dataset_that_was_rewritten_since_the_query_began_is_not_read() {
+    let lake = Lake::with_two_pipelines();
+    let path = lake.path().join("demo/_hourmark.json");
+    let text = std::fs::read_to_string(&path).expect("a record");
+    let record = serde_json::from_str(&text).expect("a record");
+    let pinned = |text: String| {
+        let snapshot = Snapshot::new(&lake.path());
+        snapshot.expect(&record);
+        std::fs::write(&path, text).expect("a record");
+        snapshot.pin("demo", &["date".to_owned()]).map(|_| ())
+    };
+    pinned(text.clone()).expect("the same form");
+    assert!(text.contains("\"buckets\":1"), "{text}");
+    let error = pinned(text.replace("\"buckets\":1", "\"buckets\":8")).expect_err("another form");
+    insta::assert_snapshot!(error.report(), @r"
+    the dataset `demo` was rewritten while it was read
+      hint: run the query again
+    ");
+}
+
+#[test]
 fn temporary_and_foreign_files_are_not_linked() {
     let lake = Lake::with_two_pipelines();
     let day = lake.path().join("demo/date=2026-11-19");

@@ -84,7 +84,7 @@ impl Replay<'_> {
         if slices.is_empty() {
             return Ok(());
         }
-        let published = self.dataset.publish(partition, &slices, self.fence()).await?;
+        let published = self.dataset.publish_again(partition, &slices, self.fence()).await?;
         report.written += u64::from(published.written);
         report.added += published.added;
         report.changed += published.changed;
