@@ -26,6 +26,7 @@ mod recovery;
 mod reference;
 mod reports;
 mod restatement;
+mod restatement_log;
 mod sample;
 mod sandbox;
 mod served;
