@@ -148,13 +148,16 @@ async fn a_lake_without_restatements_answers_too() {
     assert!(log.contains("| 0 |"), "{log}");
 }
 
-/// One reading: for each of four keys, whether it is brought and with which values.
-fn drawn() -> impl Strategy<Value = Vec<(bool, [Option<(Option<i64>, bool)>; 4])>> {
+/// For each of four keys, whether it is brought, and its clicks and whether it has a name.
+type Drawn = [Option<(Option<i64>, bool)>; 4];
+
+/// Readings, and whether each one drops what it does not bring.
+fn drawn() -> impl Strategy<Value = Vec<(bool, Drawn)>> {
     let values = prop::array::uniform4(prop::option::weighted(0.7, (prop::option::of(0i64..3), any::<bool>())));
     prop::collection::vec((any::<bool>(), values), 1..6)
 }
 
-fn rows_of(values: &[Option<(Option<i64>, bool)>; 4]) -> Vec<Row> {
+fn rows_of(values: &Drawn) -> Vec<Row> {
     const KEYS: [(&str, &str, &str); 4] =
         [("a", "x", "05:00"), ("a", "y", "05:00"), ("b", "x", "05:30"), ("b", "x", "2026-11-19T23:30:00Z")];
     let mut rows = Vec::new();
