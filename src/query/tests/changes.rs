@@ -72,9 +72,7 @@ async fn sums_are_over_restated_rows_from_the_first_value_to_the_last() {
     shop a z 2026-11-20 spend: 0.000000 -> 0.250000 (0.250000), 1 h, 25200 s, 0.0227
     "#);
     let none = changes(lake.input(None), &asked("14:00")).await.expect("changes");
-    insta::assert_snapshot!(shown(&none), @r#"
-    Totals { pipeline: "shop", restated: 0, added: 0, removed: 0, kept: 0 }
-    "#);
+    insta::assert_snapshot!(shown(&none), @r#"Totals { pipeline: "shop", restated: 0, added: 0, removed: 0, kept: 0 }"#);
 }
 
 #[tokio::test]
