@@ -100,17 +100,17 @@ pub(super) fn events_batch(
 ) -> Result<RecordBatch> {
     let mut texts = Vec::with_capacity(shape.compared().len());
     for column in shape.compared() {
-        let old = text_of(sources, *column, events.iter().map(|event| event.old)).map_err(fault)?;
+        // Of a row that stays as it is, no value is told.
+        let changing = events.iter().map(|event| event.old.filter(|_| event.change != Change::Kept));
+        let old = text_of(sources, *column, changing).map_err(fault)?;
         let new = text_of(sources, *column, events.iter().map(|event| event.new)).map_err(fault)?;
         texts.push((old, new));
     }
     let mut lines: Vec<Line> = Vec::new();
-    for (index, event) in events.iter().enumerate() {
+    for index in 0..events.len() {
         let before = lines.len();
-        if event.change != Change::Kept {
-            let differing = texts.iter().enumerate().filter(|(_, (old, new))| value(old, index) != value(new, index));
-            lines.extend(differing.map(|(column, _)| (index, Some(column))));
-        }
+        let differing = texts.iter().enumerate().filter(|(_, (old, new))| value(old, index) != value(new, index));
+        lines.extend(differing.map(|(column, _)| (index, Some(column))));
         if lines.len() == before {
             lines.push((index, None));
         }

@@ -179,7 +179,7 @@ fn moved_sql(dataset: &Dataset, metric: &str, data_type: &DataType, since: Insta
          {difference} as difference, hours, age, \
          {moved} / nullif(greatest({all_old}, {all_new}), 0) as weight \
          from (select account_id, campaign_id, {day} as day, {sum_old} as old, {sum_new} as new, \
-         count(distinct hour) as hours, last_value(age order by at) as age \
+         count(distinct hour) as hours, last_value(age order by at, age) as age \
          from (select {key}, first_value(old order by {IN_ORDER}) as old, last_value(new order by {IN_ORDER}) as new, \
          max(seen_at) as at, last_value(age_seconds order by {IN_ORDER}) as age \
          from (select *, {PLACE} from {log} where seen_at > {since} and metric = {metric}) group by {key}) \

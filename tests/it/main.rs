@@ -30,6 +30,7 @@ mod reference;
 mod replay;
 mod reports;
 mod restatement;
+mod restatement_log;
 mod rewrite;
 mod sample;
 mod sandbox;

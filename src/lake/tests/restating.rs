@@ -105,7 +105,7 @@ async fn what_changed_is_logged_by_the_date_on_which_it_was_seen() {
     publish_read(&place, &slices).await;
     assert_eq!(logged(&place), expected(DROP));
     let file = place.root().join("shop__restatements/date=2026-11-21/bucket-00.parquet");
-    assert_eq!(log_files(&place), [file.clone()]);
+    assert_eq!(log_files(&place), std::slice::from_ref(&file));
     assert_eq!(intents(&place), 0);
 
     let rows = read(&file);

@@ -98,6 +98,15 @@ fn bodies_and_paging() {
 }
 
 #[test]
+fn a_key_column_named_as_one_of_the_restatements() {
+    let text = small_with("clicks = {", "metric = { type = \"text\", from = \"x\" }\nclicks = {");
+    assert_snapshot!(problems(&format!("key = [\"metric\"]\n{text}"), &[]), @r#"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:1: `key.0` is "metric": restatements have a column of that name beside the key
+    "#);
+}
+
+#[test]
 fn columns() {
     let text = small_with(
         "clicks = {",

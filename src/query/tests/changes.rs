@@ -52,11 +52,27 @@ fn shown(changes: &Changes) -> String {
 async fn sums_are_over_restated_rows_from_the_first_value_to_the_last() {
     let lake = restated().await;
     let all = changes(lake.input(None), &asked("09:00")).await.expect("changes");
-    insta::assert_snapshot!(shown(&all), @"");
+    insta::assert_snapshot!(shown(&all), @r#"
+    Totals { pipeline: "shop", restated: 2, added: 1, removed: 1, kept: 1 }
+    shop a x 2026-11-20 clicks: 150 -> 181 (31), 2 h, 25200 s, 0.1667
+    shop a y 2026-11-20 spend: 1.000000 -> 0.000000 (-1.000000), 1 h, 25200 s, 0.0909
+    shop a y 2026-11-20 clicks: 10 -> 0 (-10), 1 h, 25200 s, 0.0538
+    shop a x 2026-11-20 spend: 10.000000 -> 10.500000 (0.500000), 1 h, 25200 s, 0.0455
+    shop a z 2026-11-20 clicks: 0 -> 5 (5), 1 h, 25200 s, 0.0269
+    shop a z 2026-11-20 spend: 0.000000 -> 0.250000 (0.250000), 1 h, 25200 s, 0.0227
+    "#);
     let later = changes(lake.input(None), &asked("10:00")).await.expect("changes");
-    insta::assert_snapshot!(shown(&later), @"");
+    insta::assert_snapshot!(shown(&later), @r#"
+    Totals { pipeline: "shop", restated: 2, added: 1, removed: 1, kept: 1 }
+    shop a x 2026-11-20 clicks: 160 -> 181 (21), 2 h, 25200 s, 0.1129
+    shop a y 2026-11-20 spend: 1.000000 -> 0.000000 (-1.000000), 1 h, 25200 s, 0.0909
+    shop a y 2026-11-20 clicks: 10 -> 0 (-10), 1 h, 25200 s, 0.0538
+    shop a x 2026-11-20 spend: 10.000000 -> 10.500000 (0.500000), 1 h, 25200 s, 0.0455
+    shop a z 2026-11-20 clicks: 0 -> 5 (5), 1 h, 25200 s, 0.0269
+    shop a z 2026-11-20 spend: 0.000000 -> 0.250000 (0.250000), 1 h, 25200 s, 0.0227
+    "#);
     let none = changes(lake.input(None), &asked("14:00")).await.expect("changes");
-    insta::assert_snapshot!(shown(&none), @"");
+    insta::assert_snapshot!(shown(&none), @r#"Totals { pipeline: "shop", restated: 0, added: 0, removed: 0, kept: 0 }"#);
 }
 
 #[tokio::test]
@@ -64,12 +80,21 @@ async fn one_metric_and_few_lines_can_be_asked_for() {
     let lake = restated().await;
     let only = Asked { metric: Some("spend".into()), top: 1, pipelines: vec!["shop".into()], ..asked("09:00") };
     let found = changes(lake.input(None), &only).await.expect("changes");
-    insta::assert_snapshot!(shown(&found), @"");
+    insta::assert_snapshot!(shown(&found), @r#"
+    Totals { pipeline: "shop", restated: 2, added: 1, removed: 1, kept: 1 }
+    shop a y 2026-11-20 spend: 1.000000 -> 0.000000 (-1.000000), 1 h, 25200 s, 0.0909
+    "#);
     let wrong = Asked { metric: Some("clik".into()), ..asked("09:00") };
     let error = changes(lake.input(None), &wrong).await.expect_err("no metric");
     assert_eq!(error.kind(), ErrorKind::BadInput);
-    insta::assert_snapshot!(error.report(), @"");
+    insta::assert_snapshot!(error.report(), @r#"
+    no pipeline has the metric `clik`
+      hint: metrics: clicks, share, spend
+    "#);
     let wrong = Asked { pipelines: vec!["shoes".into()], ..asked("09:00") };
     let error = changes(lake.input(None), &wrong).await.expect_err("no pipeline");
-    insta::assert_snapshot!(error.report(), @"");
+    insta::assert_snapshot!(error.report(), @r#"
+    the lake has no pipeline `shoes`
+      hint: there are: shop
+    "#);
 }

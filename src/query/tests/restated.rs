@@ -95,8 +95,10 @@ impl Restated {
             currency: String::new(),
         });
         let key = UnitKey::from_stored(format!("shop/{seen_at}"));
-        let staged = self.dataset.stage(&key, batch(rows, seen_at)).await.expect("staged");
+        let proven = self.dataset.prove(batch(rows, seen_at), (0..rows.len()).collect()).await;
+        let staged = self.dataset.stage(&key, proven.expect("rows").expect("keys")).await.expect("staged");
         let slice = StagedSlice {
+            not_falling: Default::default(),
             key,
             accounts: accounts.iter().map(|account| account.id.clone()).collect(),
             window,
