@@ -184,7 +184,6 @@ fn a_lost_state_comes_back_too() {
 }
 
 #[test]
-#[ignore = "footers count replacements (`hourmark.generation`), and a rebuilt file was replaced less often"]
 fn every_byte_comes_back() {
     let sandbox = recorded();
     let original = contents(&sandbox);
