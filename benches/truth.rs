@@ -9,7 +9,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -76,7 +76,7 @@ impl Platform {
     /// The ids of all accounts.
     fn accounts(&self, now: i64) -> Vec<String> {
         let rows = self.truth(now - 86_400, now, now);
-        let ids: std::collections::BTreeSet<String> = rows.into_keys().map(|key| key.0).collect();
+        let ids: BTreeSet<String> = rows.into_keys().map(|key| key.0).collect();
         ids.into_iter().collect()
     }
 
@@ -266,7 +266,7 @@ fn main() {
     let (hole_at, revoked_at) = (days * 8, days * 12);
     let began = Instant::now();
     let (mut done, mut fewest, mut snapshots, mut longest) = (0, 0, Vec::new(), Duration::ZERO);
-    println!("{:<22} {:>10} {:>12} {:>10}  {}", "moment", "rows", "as last read", "as now", "gaps");
+    println!("{:<22} {:>10} {:>12} {:>10}  gaps by kind: accounts, hours", "moment", "rows", "as last read", "as now");
     for step in 0..runs {
         let now = start + step * 3600;
         if (down_from..down_from + DOWN).contains(&step) {
@@ -298,10 +298,18 @@ fn main() {
             let (checked, rows) = check(&platform, place, now);
             let (_, out, _) = run(place, &platform.url, now, &["gaps", "demo", "--format", "json"]);
             let gaps: Value = serde_json::from_str(&out).expect("JSON");
-            let mut whose: BTreeMap<(String, String), u64> = BTreeMap::new();
+            let mut kinds: BTreeMap<String, (BTreeSet<String>, u64)> = BTreeMap::new();
             for gap in gaps.as_array().expect("gaps") {
                 let word = |name: &str| gap[name].as_str().expect("text").to_owned();
-                *whose.entry((word("account_id"), word("kind"))).or_default() += gap["hours"].as_u64().expect("hours");
+                let kind = kinds.entry(word("kind")).or_default();
+                kind.0.insert(word("account_id"));
+                kind.1 += gap["hours"].as_u64().expect("hours");
+            }
+            let whose: BTreeMap<_, _> =
+                kinds.iter().map(|(kind, (accounts, hours))| (kind, (accounts.len(), hours))).collect();
+            if step == hole_at + 30 {
+                let still = kinds.get("suspicious").is_some_and(|(accounts, _)| accounts.contains(holed));
+                assert!(!still, "the rows of {holed} have come");
             }
             println!("{:<22} {:>10} {:>12} {:>10}  {whose:?}", text(now), checked.rows, checked.rows, checked.current);
             snapshots.push((now, rows));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | missing | over and settled, and never read (or only before they had settled) though a run has been due since, or failed |
 //! | overdue | a refresh mark passed more than a day ago: there was no quota to spare, or nothing ran |
-//! | suspicious | read, but without a row where the account's week before says otherwise; read again until that is settled |
+//! | suspicious | read, but without a row where the account's week before says otherwise; read again for a day, and then at its marks |
 //!
 //! An hour that the next run of the schedule will ask for in its turn is no gap. `hourmark gaps` lists them,
 //! `hourmark repair` asks for exactly these.
@@ -25,6 +25,9 @@ use crate::time::{Instant, Window, short, slot};
 const TIME_TO_RUN: TimeDelta = TimeDelta::minutes(10);
 /// Hours that only may have moved can wait so long for quota to spare.
 const MAY_WAIT: TimeDelta = TimeDelta::days(1);
+
+/// An hour that is still without rows when it has been read again and again for so long is believed.
+const BELIEVED_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// What is wrong with an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,7 +167,8 @@ impl Known {
         cell: Option<&Cell>,
         due: Due,
     ) -> Option<(GapKind, String)> {
-        if let Some(cell) = cell.filter(|cell| cell.found == Found::Suspicious) {
+        let doubted = |cell: &&Cell| cell.found == Found::Suspicious && cell.confirmed < cell.first + BELIEVED_AFTER;
+        if let Some(cell) = cell.filter(doubted) {
             let reason = format!("no row where this account usually has some, last read at {}", short(cell.confirmed));
             return Some((GapKind::Suspicious, reason));
         }

@@ -8,8 +8,10 @@
 //! A unit that fails leaves nothing visible and holds nobody back. The lease's fencing token goes into every write of
 //! the state, so a run that lost its lease can record nothing.
 
+mod accounts;
 mod dispatch;
 mod leftovers;
+mod planning;
 mod publish;
 mod quarantine;
 mod replay;
@@ -19,7 +21,7 @@ mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant as Moment;
 
 use chrono::Duration;
@@ -28,30 +30,25 @@ use tokio_util::sync::CancellationToken;
 use crate::cassette::Recording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
-use crate::gaps;
 use crate::lake::{Dataset, DatasetSpec, Lake, Recovered};
-use crate::ledger::AccountLedger;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::{key_columns, lake_schema};
-use crate::plan::{self, Ask, Plan, Subject};
+use crate::plan::Ask;
 use crate::quota::Quotas;
-use crate::refresh::{Learned, Refresh, grid_zone};
+use crate::refresh::{Refresh, grid_zone};
 use crate::state::{Acquired, CreationEnd, KnownAccount, Lease, RunKind, State};
 use crate::telemetry::Meter;
-use crate::time::{Clock, Instant, date_at, day, hours_in, offset_seconds, slot};
-use crate::unit::{Account, Unit, UnitKey};
+use crate::time::{Clock, Instant, hours_in, slot};
+use crate::unit::{Unit, UnitKey};
 
+pub use accounts::first_hour;
+pub use planning::{plan_now, refresh_of, stretches};
 use quarantine::Task;
 pub use quarantine::{Errand, drop_quarantined, run_errand};
 pub use replay::{ReplayOrder, ReplayReport, replay};
 pub use report::{RunReport, Skipped, UnitEnd};
 use work::Worked;
 
-/// How many days of a backfill are planned at once: the memory of its units against the requests that a cut costs.
-const BACKFILL_STRETCH_DAYS: i64 = 31;
-
-/// An account that the platform no longer gives is tried again after so long.
-const SKIPPED_HOURS: i64 = 24;
 /// Units that were begun longer ago are not taken up: platforms keep reports for about so long.
 const TAKEN_UP_HOURS: i64 = 24;
 
@@ -253,20 +250,6 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
     Ok(())
 }
 
-/// A backfill in the pieces in which it is planned, newest first, so that neither its units nor its ledger need be held
-/// at once.
-pub fn stretches(ask: Ask) -> Vec<Ask> {
-    let Ask::Backfill { from, to, again } = ask else { return vec![ask] };
-    let mut pieces = Vec::new();
-    let mut end = to;
-    while end > from {
-        let begin = (end - Duration::days(BACKFILL_STRETCH_DAYS)).max(from);
-        pieces.push(Ask::Backfill { from: begin, to: end, again });
-        end = begin;
-    }
-    pieces
-}
-
 impl Run<'_> {
     /// Works on one stretch. A backfill holds the lease for long, so whenever the schedule would have asked for what is
     /// due it does that first: the hourly lane goes before it.
@@ -345,137 +328,6 @@ impl Run<'_> {
         }
         Ok(unread)
     }
-
-    /// Remembers the listed accounts and gives those that the order is about, without those that were lately found to
-    /// be gone.
-    async fn know(&self, listed: Vec<Account>, order: &Order, report: &mut RunReport) -> Result<Vec<KnownAccount>> {
-        let now = self.environment.clock.now();
-        let start = first_hour(self.pipeline.window.history, now);
-        // Before they are remembered: a crash in between must not lose the change.
-        self.follow_zones(&listed, now).await?;
-        self.environment.state.upsert_accounts(&self.pipeline.name, &listed, start, now).await?;
-        let known = self.environment.state.accounts(&self.pipeline.name).await?;
-        let listed: HashSet<&str> = listed.iter().map(|account| account.id.as_str()).collect();
-        if let Some(unknown) = order.accounts.iter().find(|id| !listed.contains(id.as_str())) {
-            return Err(Error::bad_input(format!("pipeline `{}` has no account `{unknown}`", self.pipeline.name))
-                .hint("`hourmark status` lists the accounts"));
-        }
-        let wanted =
-            |id: &str| listed.contains(id) && (order.accounts.is_empty() || order.accounts.iter().any(|a| a == id));
-        let mut known: Vec<KnownAccount> = known.into_iter().filter(|known| wanted(&known.account.id)).collect();
-        for skip in self.environment.state.skipped(&self.pipeline.name).await? {
-            let named = order.accounts.contains(&skip.account_id) || order.ask == Ask::Repair;
-            let lately = skip.last_tried + Duration::hours(SKIPPED_HOURS) > now;
-            if !known.iter().any(|known| known.account.id == skip.account_id) {
-                continue;
-            }
-            if named || !lately {
-                // Tried again; if it is still gone, that is written down anew.
-                self.environment.state.unskip(&self.lease, &skip.account_id).await?;
-            } else {
-                known.retain(|known| known.account.id != skip.account_id);
-                report.skip(skip.account_id, skip.reason);
-            }
-        }
-        Ok(known)
-    }
-
-    /// Accounts whose time zone is another one now. Where its hours begin at another minute, those in motion are read
-    /// anew: their rows are of hours that the account no longer has.
-    async fn follow_zones(&self, listed: &[Account], now: Instant) -> Result<()> {
-        let before = self.environment.state.accounts(&self.pipeline.name).await?;
-        let before: HashMap<&str, &KnownAccount> =
-            before.iter().map(|known| (known.account.id.as_str(), known)).collect();
-        for account in listed {
-            let Some(known) = before.get(account.id.as_str()) else { continue };
-            let (old, new) = (known.account.time_zone, account.time_zone);
-            if old == new {
-                continue;
-            }
-            tracing::warn!(
-                account = account.id,
-                "its time zone was {old} and is {new}: hours are cut by that from now on"
-            );
-            let minute = |account: &Account| offset_seconds(now, grid_zone(&self.pipeline, account)).rem_euclid(3600);
-            if minute(&known.account) != minute(account) {
-                let after = KnownAccount { account: account.clone(), ..(*known).clone() };
-                self.environment.state.unsettle(&self.lease, &self.refresh, &after, now).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn plan(&self, known: &[KnownAccount], ask: Ask) -> Result<Plan> {
-        let now = self.environment.clock.now();
-        let mut plan = plan_now(Some(&self.environment.state), &self.refresh, known, ask, now).await?;
-        // What was taken up and did not succeed is for the next run.
-        if let Some(taken_up) = self.taken_up.get() {
-            plan.units.retain(|unit| !taken_up.contains(&unit.key));
-        }
-        Ok(plan)
-    }
-}
-
-/// Plans `ask` from what the state knows, or for a ledger that is empty; `hourmark plan` shows it without a run.
-pub async fn plan_now(
-    state: Option<&State>,
-    refresh: &Refresh,
-    known: &[KnownAccount],
-    ask: Ask,
-    now: Instant,
-) -> Result<Plan> {
-    let Some(state) = state else {
-        return Ok(plan::plan(refresh, &subjects(known, &HashMap::new()), ask, now));
-    };
-    let name = &refresh.pipeline().name;
-    match ask {
-        Ask::Due => {
-            let mut ledgers = state.due_ledgers(refresh, known, now).await?;
-            quarantine::hold_back(&mut ledgers, known, &state.quarantined(name).await?, now);
-            Ok(plan::plan(refresh, &subjects(known, &ledgers), ask, now))
-        }
-        Ask::Repair => {
-            let gaps = gaps::find(state, refresh, known, now).await?;
-            let from = gaps.iter().map(|gap| gap.window.from()).min().unwrap_or(now);
-            let ledgers = state.ledgers(name, from, now).await?;
-            Ok(plan::plan_hours(refresh, &subjects(known, &ledgers), &gaps::windows(&gaps), now))
-        }
-        Ask::Backfill { from, to, .. } => {
-            // Two days cover the widest offsets, whatever the accounts' zones.
-            let utc = |date| day(date, chrono_tz::Tz::UTC).from();
-            let ledgers = state.ledgers(name, utc(from) - Duration::days(2), utc(to) + Duration::days(2)).await?;
-            Ok(plan::plan(refresh, &subjects(known, &ledgers), ask, now))
-        }
-    }
-}
-
-/// When the hours of `pipeline` are due, with what the state has learnt.
-///
-/// # Errors
-/// A storage error.
-pub async fn refresh_of(state: Option<&State>, pipeline: Arc<Pipeline>) -> Result<Refresh> {
-    let learned = match state {
-        Some(state) => state.learned(&pipeline.name).await?.0,
-        None => Learned::default(),
-    };
-    Ok(Refresh::new(pipeline, &learned))
-}
-
-static NOTHING: LazyLock<AccountLedger> = LazyLock::new(AccountLedger::default);
-
-fn subjects<'a>(known: &'a [KnownAccount], ledgers: &'a HashMap<String, AccountLedger>) -> Vec<Subject<'a>> {
-    let subject = |known: &'a KnownAccount| Subject {
-        account: &known.account,
-        started: known.started,
-        watermark: known.watermark,
-        ledger: ledgers.get(&known.account.id).unwrap_or(&NOTHING),
-    };
-    known.iter().map(subject).collect()
-}
-
-/// Where the history of an account that is seen first begins: at the start of a UTC day, so that the first day is whole.
-pub fn first_hour(history: std::time::Duration, now: Instant) -> Instant {
-    day(date_at(now - history, chrono_tz::Tz::UTC), chrono_tz::Tz::UTC).from()
 }
 
 /// What the dataset of the pipeline's rows must be like.

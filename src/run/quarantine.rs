@@ -90,10 +90,12 @@ impl Errand {
 }
 
 /// Lets the hours of `entries` count in `ledgers` as read when they were, so that a plan does not ask for what would break
-/// the rules again. For the plan only: such a ledger is not to be recorded.
+/// the rules again. `loaded_from` is the moment from which on all that is known of an account is loaded. For the plan only:
+/// such a ledger is not to be recorded.
 pub(super) fn hold_back(
     ledgers: &mut HashMap<String, AccountLedger>,
     known: &[KnownAccount],
+    loaded_from: impl Fn(&KnownAccount) -> Instant,
     entries: &[Quarantined],
     now: Instant,
 ) {
@@ -104,7 +106,7 @@ pub(super) fn hold_back(
             let ledger = ledgers.entry(account.id.clone()).or_default();
             for hour in hours_in(entry.window, *zone) {
                 // Of a day that was not loaded nothing is due: it must not look as if the rest of it were unread.
-                let looked_at = hour >= known.watermark || ledger.day(day_of(slot(hour))).is_some();
+                let looked_at = hour >= loaded_from(known) || ledger.day(day_of(slot(hour))).is_some();
                 let Some(window) = Window::new(hour, next_hour(hour, *zone)).filter(|_| looked_at) else { continue };
                 let at = entry.fetched_at;
                 ledger.confirm(&Reading { window, zone: *zone, at, changed: &none, empty: &none });

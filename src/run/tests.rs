@@ -6,6 +6,7 @@ use std::time::Duration as Wait;
 use super::*;
 use crate::fetch::tests::server::{Reply, Server};
 use crate::pipeline::{Accounts, Body, KeyPlace, Method, Poll, Report, ResponseAction, ResponseRule, Scope, ValueTest};
+use crate::refresh::Learned;
 use crate::request::tests::{account, at, path, pipeline, texts, window};
 use crate::state::PublishedUnit;
 use crate::time::Window;
