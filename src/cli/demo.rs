@@ -70,7 +70,7 @@ fn pipeline(settings: &Settings, base_url: &str, secret: &TokenFile) -> Result<A
 #[cfg(feature = "query")]
 async fn answer(settings: &Settings, screen: &Screen) -> Result<()> {
     screen.result(&format!("\n$ hourmark query \"{QUESTION}\""));
-    let input = super::query::input(settings).await?;
+    let input = super::query::input(settings, QUESTION).await?;
     let output = crate::query::Output::Writer(Box::new(std::io::stdout()));
     crate::query::run(input, QUESTION, crate::query::Format::Table, output).await?;
     screen.remark(&format!("\nthe lake is in `{}`: ask it anything with `hourmark query`", settings.lake.display()));

@@ -48,7 +48,7 @@ pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &Quer
         Some(path) => Output::File(path.clone()),
         None => Output::Writer(Box::new(std::io::stdout())),
     };
-    let input = QueryInput { as_of: arguments.as_of, ..input(settings).await? };
+    let input = QueryInput { as_of: arguments.as_of, ..input(settings, &arguments.sql).await? };
     let summary = query::run(input, &arguments.sql, format, output).await?;
     if let Some(path) = &arguments.output {
         screen.remark(&format!("{} rows in `{}`", summary.rows, path.display()));
@@ -56,12 +56,20 @@ pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &Quer
     Ok(Outcome::Done)
 }
 
-/// The lake, and the state's tables where there is a state.
+/// The lake, and the state's tables where there is a state. The ledger of years and thousands of accounts is large: it is
+/// read only for a query whose text names it, else its table is there without rows.
 #[cfg(feature = "query")]
-pub(super) async fn input(settings: &Settings) -> Result<crate::query::QueryInput> {
+pub(super) async fn input(settings: &Settings, sql: &str) -> Result<crate::query::QueryInput> {
+    use crate::state::tables::ledger_schema;
+    use arrow::array::RecordBatch;
+
     let mut input = crate::query::QueryInput::new(&settings.lake);
     if let Some(state) = settings.known_state().await? {
-        input.state_tables.push(("ledger".to_owned(), state.table_ledger(None, None).await?));
+        let ledger = match sql.to_lowercase().contains("ledger") {
+            true => state.table_ledger(None, None).await?,
+            false => RecordBatch::new_empty(ledger_schema()),
+        };
+        input.state_tables.push(("ledger".to_owned(), ledger));
         input.state_tables.push(("ledger_final".to_owned(), state.table_finals().await?));
         input.state_tables.push(("units".to_owned(), state.table_units().await?));
         input.state_tables.push(("runs".to_owned(), state.table_runs().await?));

@@ -261,3 +261,21 @@ fn the_demo_shows_what_the_readme_shows() {
     let count = hourmark(&["query", twice, "--format", "csv"]).expect_code(0);
     assert_eq!(count.out, "n\n0\n");
 }
+
+/// Each promise names its tests, and they are there.
+#[test]
+fn every_promise_is_held_by_a_test() {
+    let text = read("docs/correctness.md");
+    let mut named = 0;
+    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")) {
+        let before = named;
+        for place in line.split('`').filter(|part| part.contains(".rs::")) {
+            let (file, name) = place.split_once("::").expect("a file and a test");
+            let source = read(file);
+            assert!(source.contains(&format!("fn {name}(")), "{file} has no test `{name}`");
+            named += 1;
+        }
+        assert!(named > before, "no test holds: {line}");
+    }
+    assert!(named > 40, "{named}");
+}
