@@ -225,6 +225,14 @@ impl Refresh {
         self.marks(account).iter().rev().find(passed).map(|mark| mark.age)
     }
 
+    /// The mark at which the hour is read next after a reading at `at`: what that finds changed, it would have found.
+    pub fn coming_mark(&self, account: &str, hour: &Hour, at: Instant) -> Option<Duration> {
+        let comes = |mark: &&Mark| {
+            later(hour.base(mark.age), mark.age) > at && (!mark.sampled || in_sample(account, hour.block))
+        };
+        self.marks(account).iter().find(comes).map(|mark| mark.age)
+    }
+
     /// The first moment at which an hour of the UTC day `day` is due; `None` where none is any more. Hours that begin
     /// before `started` and were never read do not count.
     pub fn day_due(

@@ -38,7 +38,8 @@ pub struct Movement {
 impl Movement {
     /// The share that had moved, in thousandths; `None` before there are enough.
     pub fn share(&self) -> Option<u64> {
-        (self.hours >= ENOUGH).then(|| self.changed.saturating_mul(1000) / self.hours)
+        // An hour that moved twice between two marks counts twice.
+        (self.hours >= ENOUGH).then(|| (self.changed.saturating_mul(1000) / self.hours).min(1000))
     }
 }
 

@@ -155,7 +155,7 @@ async fn confirm(
     save(connection, refresh, &of_account.known, (&before, &after), grid, now).await
 }
 
-/// Counts the hours that are read again at one of their marks, and those of them that had moved.
+/// Counts the hours that are read again at one of their marks, and those of them that had moved since the mark before.
 fn count_movements(
     refresh: &Refresh,
     account: &Account,
@@ -174,10 +174,14 @@ fn count_movements(
             }
             let slot = slot(hour.begin);
             let Some(before) = ledger.cell(slot) else { continue };
-            if let Some(mark) = refresh.kept_mark(&account.id, hour, &before, reading.at) {
+            let kept = refresh.kept_mark(&account.id, hour, &before, reading.at);
+            let changed = reading.changed.contains(&slot);
+            // Hours between two that are due are read along: what they find changed counts for their next mark.
+            let comes = if changed { refresh.coming_mark(&account.id, hour, reading.at) } else { None };
+            if let Some(mark) = kept.or(comes) {
                 let movement = moved.entry(mark.as_secs()).or_default();
-                movement.hours += 1;
-                movement.changed += u64::from(reading.changed.contains(&slot));
+                movement.hours += u64::from(kept.is_some());
+                movement.changed += u64::from(changed);
             }
         }
     }

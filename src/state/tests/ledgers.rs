@@ -53,7 +53,7 @@ async fn stretches(state: &State) -> Vec<(i64, i64)> {
 
 pub(super) async fn final_days_are_folded_as_they_come(state: &State) {
     let refresh = refresh();
-    let _lease = history(state, &refresh, 40).await;
+    drop(history(state, &refresh, 40).await);
     let first = at("2026-10-01T00:00:00Z").timestamp() / DAY;
     assert_eq!(stretches(state).await, [(first, 12 * 24)], "12 of 40 days have come to their last mark");
     let motion = state.ledgers("ads", at("2026-10-01T00:00:00Z"), at("2026-12-01T00:00:00Z")).await.expect("ledgers");
@@ -65,6 +65,12 @@ pub(super) async fn final_days_are_folded_as_they_come(state: &State) {
     assert_eq!(of(1), Movement { hours: 39 * 24, changed: 39 * 6 });
     assert_eq!(of(3), Movement { hours: 37 * 24, changed: 37 * 6 });
     assert_eq!(of(28), Movement { hours: 12 * 24, changed: 12 * 6 });
+    // A reading between two marks that finds something counts for the later one.
+    let lease = lease(state, "ads").await;
+    let day = window("2026-11-08T00:00:00Z", "2026-11-09T00:00:00Z");
+    record(state, &lease, &refresh, day, at("2026-11-10T20:00:00Z")).await;
+    let movements = state.movements("ads").await.expect("movements");
+    assert_eq!(movements[&(3 * DAY as u64)], Movement { hours: 37 * 24, changed: 37 * 6 + 6 });
 }
 
 pub(super) async fn only_days_in_which_something_is_due_are_loaded(state: &State) {
