@@ -36,4 +36,5 @@ mod sample;
 mod sandbox;
 mod served;
 mod story;
+mod truth;
 mod unknown;
