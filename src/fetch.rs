@@ -24,12 +24,14 @@ use crate::time::{Clock, Instant, Window, short};
 use crate::unit::{Account, Unit};
 use crate::usage;
 
+mod attributes;
 mod listing;
 pub(crate) mod parts;
 mod read;
 mod report;
 mod send;
 
+pub use attributes::AccountAttributes;
 use listing::Campaigns;
 use send::Halt;
 

@@ -1,8 +1,9 @@
 //! Places in a body, and lists that change slowly: accounts and campaigns.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::{Pagination, Records};
+use super::{Column, Pagination, Records};
 use crate::unit::Account;
 
 /// A place in a JSON body: keys joined by dots, `*` for every element of an array (or every value of an object).
@@ -94,6 +95,10 @@ pub enum Accounts {
 pub struct CampaignList {
     /// The request and its pages; its path may hold `{account}`.
     pub list: Listing,
+    /// Where an item's currency is.
+    pub currency: Option<JsonPath>,
+    /// The attributes that are kept of campaigns, in the file's order; none where nothing is kept.
+    pub columns: Vec<Column>,
 }
 
 /// A paginated list of things that change slowly: cached by ETag and `Cache-Control`.
@@ -111,6 +116,10 @@ pub struct Listing {
     pub id: JsonPath,
     /// Where an item's name is.
     pub name: Option<JsonPath>,
+    /// It is asked for at most so often, whatever its answers say of caching.
+    pub every: Duration,
+    /// Whether an item's own text is kept, for columns that are read from it.
+    pub verbatim: bool,
 }
 
 /// Query or form parameters in the file's order. A name may come several times: some platforms take lists so.

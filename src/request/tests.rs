@@ -324,6 +324,8 @@ fn a_list_of_an_account() {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: std::time::Duration::ZERO,
+        verbatim: false,
     };
     let page = PageCursor::first(&list.pagination);
     let request = listing_request(&pipeline.api, &list, Some(&account("7", "UTC")), &page).expect("a request");

@@ -38,6 +38,8 @@ impl Checker<'_> {
             records: records.unwrap_or("records"),
             id: id.unwrap_or("id"),
             name: &accounts.name,
+            every: accounts.every.as_deref().unwrap_or("0s"),
+            verbatim: false,
             pagination: accounts.pagination.as_ref().unwrap_or(&raw::Pagination::None),
             placeholders: &[Placeholder::PageSize],
         };
@@ -57,6 +59,7 @@ impl Checker<'_> {
             ("time_zone", accounts.time_zone.is_some()),
             ("time_zone_default", accounts.time_zone_default.is_some()),
             ("currency", accounts.currency.is_some()),
+            ("every", accounts.every.is_some()),
             ("pagination", accounts.pagination.is_some()),
         ];
         for (key, given) in others {
@@ -105,9 +108,13 @@ impl Checker<'_> {
             records: &campaigns.records,
             id: &campaigns.id,
             name: &campaigns.name,
+            every: &campaigns.every,
+            verbatim: !campaigns.columns.is_empty(),
             pagination: &campaigns.pagination,
             placeholders: &[Placeholder::Account, Placeholder::PageSize],
         };
+        let currency = self.optional_place(&path.key("currency"), &campaigns.currency);
+        let columns = self.attributes(&path.key("columns"), &campaigns.columns);
         let (list, used) = self.listing(&path, parts)?;
         if !used.contains(&Placeholder::Account) && !one_listed(accounts) {
             let message =
@@ -115,7 +122,7 @@ impl Checker<'_> {
             self.report(&path, message);
             return None;
         }
-        Some(CampaignList { list })
+        Some(CampaignList { list, currency: currency?, columns: columns? })
     }
 
     fn listing(&mut self, path: &KeyPath, parts: ListingParts<'_>) -> Option<(Listing, Vec<Placeholder>)> {
@@ -132,12 +139,21 @@ impl Checker<'_> {
         let records = self.places(&path.key("records"), parts.records);
         let id = self.place(&path.key("id"), parts.id);
         let name = self.optional_place(&path.key("name"), parts.name);
+        let every = self.duration(&path.key("every"), parts.every);
         if self.problems.count() > before {
             return None;
         }
         let records = Records { path: records?, absent_is_empty: false, nulls: Vec::new() };
-        let listing =
-            Listing { path: parts.path.to_owned(), query, pagination: pagination?, records, id: id?, name: name? };
+        let listing = Listing {
+            path: parts.path.to_owned(),
+            query,
+            pagination: pagination?,
+            records,
+            id: id?,
+            name: name?,
+            every: every?,
+            verbatim: parts.verbatim,
+        };
         Some((listing, used))
     }
 
@@ -217,6 +233,8 @@ struct ListingParts<'a> {
     records: &'a str,
     id: &'a str,
     name: &'a Option<String>,
+    every: &'a str,
+    verbatim: bool,
     pagination: &'a raw::Pagination,
     /// Those that may stand in the query; in the path only `{account}` of them.
     placeholders: &'a [Placeholder],

@@ -198,8 +198,9 @@ async fn a_full_disk_says_so_and_leaves_nothing_half_written() {
     let state = State::open(&folder.path().join("state.db")).await.expect("a state");
     sqlx::query("PRAGMA max_page_count = 60").execute(&state.writer).await.expect("a small disk");
     let body = vec![b'x'; 1 << 20];
-    let response = CachedResponse { etag: None, last_modified: None, fresh_until: None, body, link: None };
-    let error = state.store_response("ads", "accounts", &response, at("2026-11-20T09:00:00Z")).await;
+    let stored_at = at("2026-11-20T09:00:00Z");
+    let response = CachedResponse { stored_at, etag: None, last_modified: None, fresh_until: None, body, link: None };
+    let error = state.store_response("ads", "accounts", &response).await;
     let error = error.expect_err("no space");
     assert_eq!(error.kind(), ErrorKind::Storage);
     let told = error.report().replace(&folder.path().display().to_string(), "FOLDER");
