@@ -31,7 +31,6 @@ mod read;
 mod report;
 mod send;
 
-pub use attributes::AccountAttributes;
 use listing::Campaigns;
 use send::Halt;
 

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-use arrow::array::RecordBatch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -15,23 +14,13 @@ use super::send::Halt;
 use super::{Fetch, Gone, UnitFailure};
 use crate::cassette::Tape;
 use crate::decode::{ListedCampaign, attributes};
+use crate::merge::CampaignReading;
 use crate::pipeline::Pipeline;
 use crate::time::Instant;
 use crate::unit::Account;
 
-/// All campaigns of an account with what is kept of them, as the platform listed them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AccountAttributes {
-    /// The account's id.
-    pub account: String,
-    /// A row for each campaign, in the columns of [`versions_schema`](crate::pipeline::schema::versions_schema).
-    pub rows: RecordBatch,
-    /// When the platform said so.
-    pub read_at: Instant,
-}
-
 /// The attributes that a list told, or why they cannot be kept.
-pub(super) type Kept = Result<AccountAttributes, String>;
+pub(super) type Kept = Result<CampaignReading, String>;
 
 /// Reads the attributes of `items`; `None` where the pipeline keeps none.
 pub(super) fn kept(
@@ -53,7 +42,7 @@ pub(super) fn kept(
         .collect();
     let rows = attributes(list, &pipeline.platform, account, &listed, read_at);
     Some(match rows {
-        Ok(rows) => Ok(AccountAttributes { account: account.id.clone(), rows, read_at }),
+        Ok(rows) => Ok(CampaignReading { account: account.id.clone(), rows, read_at }),
         Err(error) => Err(error.to_string()),
     })
 }
@@ -76,7 +65,7 @@ impl Fetch {
         account: &Account,
         stop: &CancellationToken,
         tape: &Tape,
-    ) -> Result<Option<AccountAttributes>, UnitFailure> {
+    ) -> Result<Option<CampaignReading>, UnitFailure> {
         let Some(list) = &self.pipeline.campaigns else { return Ok(None) };
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(&account.id).cloned();
         if let Some(why) = gone {

@@ -1,7 +1,7 @@
 //! What is kept of campaigns, out of the list that names them.
 
 use super::*;
-use crate::fetch::AccountAttributes;
+use crate::merge::CampaignReading;
 use crate::pipeline::{Column, ColumnKind};
 
 const LISTED: &str =
@@ -40,7 +40,7 @@ fn column(rows: &RecordBatch, name: &str) -> Vec<Option<String>> {
     column.iter().map(|text| text.map(str::to_owned)).collect()
 }
 
-async fn take(fetch: &Fetch, account: &Account) -> Result<Option<AccountAttributes>, UnitFailure> {
+async fn take(fetch: &Fetch, account: &Account) -> Result<Option<CampaignReading>, UnitFailure> {
     fetch.take_attributes(account, &CancellationToken::new(), &Tape::off()).await
 }
 
