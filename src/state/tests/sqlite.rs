@@ -61,6 +61,7 @@ async fn creations() {
 async fn sizes_and_skips() {
     with_state(creating::sizes_only_shrink_and_are_forgotten).await;
     with_state(creating::accounts_are_skipped_and_taken_back).await;
+    with_state(creating::readings_of_attributes_are_remembered).await;
 }
 
 #[tokio::test]
@@ -187,7 +188,7 @@ async fn a_newer_schema_is_refused() {
     .expect("a later migration");
     state.close().await;
     insta::assert_snapshot!(refusal(&path).await, @r"
-    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 5
+    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 7
       hint: a newer hourmark has written it: use that one, or a newer one
     ");
 }
