@@ -18,10 +18,12 @@ use crate::pipeline::{
 use crate::time::Window;
 use crate::unit::Account;
 
+mod batch;
 mod fill;
 mod key;
 mod report;
 
+pub use batch::batch_request;
 pub use key::{body_hash, with_key};
 pub use report::{download_request, poll_request, rows_request};
 

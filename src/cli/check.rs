@@ -135,7 +135,8 @@ fn first_requests(pipeline: &Pipeline, now: Instant) -> Result<Vec<(&'static str
                 whose = Whose::Parents(&ids, parents.join);
             }
             let first = PageCursor::first(&rules.list.pagination);
-            let title = if rules.parents.is_some() { "for the accounts of one" } else { "first request, for the accounts" };
+            let title =
+                if rules.parents.is_some() { "for the accounts of one" } else { "first request, for the accounts" };
             requests.push((title, listing_request(&pipeline.api, &rules.list, whose, &first)?));
             Some(Account {
                 id: SAMPLE_ID.to_owned(),

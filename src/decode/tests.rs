@@ -37,7 +37,8 @@ fn account(id: &str, zone: &str) -> Account {
         id: id.to_owned(),
         name: format!("Shop {id}"),
         time_zone: zone.parse().expect("a zone"),
-        currency: "EUR".to_owned(), parent: String::new(),
+        currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 

@@ -126,6 +126,7 @@ impl Fetch {
             accounts: account.map(|account| account.id.clone()).into_iter().collect(),
             // Everything else waits for a list.
             lane: Lane::Hourly,
+            calls: 1,
         };
         let mut pager = Pager::new(&self.pipeline.api, &list.pagination);
         let mut items = Vec::new();

@@ -35,17 +35,13 @@ pub(super) use quotas::shared_quotas;
 const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 13] = [
-    ("accounts", "api"),
-    ("campaigns", "api"),
+const DEPENDS: [(&str, &str); 9] = [
     ("key", "columns"),
     ("quality", "columns"),
     ("quality", "key"),
     ("reconcile", "accounts"),
     ("reconcile", "columns"),
-    ("report", "api"),
     ("request", "accounts"),
-    ("request", "api"),
     ("request", "campaigns"),
     ("request", "window"),
     ("usage", "quotas"),

@@ -334,6 +334,7 @@ fn a_list_of_an_account() {
         name: None,
     };
     let page = PageCursor::first(&list.pagination);
-    let request = listing_request(&pipeline.api, &list, Whose::Account(&account("7", "UTC")), &page).expect("a request");
+    let request =
+        listing_request(&pipeline.api, &list, Whose::Account(&account("7", "UTC")), &page).expect("a request");
     assert_eq!(request.full_url().as_str(), "https://api.test/accounts/7/campaigns?limit=2&offset=0");
 }

@@ -157,11 +157,7 @@ async fn reporting() -> Scene {
             cap: Wait::from_millis(1),
             patience: Wait::from_secs(60),
         },
-        rows: ReportRows::Endpoint {
-            path: "/reports/{report}/rows".into(),
-            query: texts(&[]),
-            server: None,
-        },
+        rows: ReportRows::Endpoint { path: "/reports/{report}/rows".into(), query: texts(&[]), server: None },
     });
     scene
 }

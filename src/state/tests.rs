@@ -52,7 +52,8 @@ fn account_in(id: &str, zone: &str) -> Account {
         id: id.to_owned(),
         name: format!("Shop {id} \"München\""),
         time_zone: zone.parse().expect("a zone"),
-        currency: "EUR".to_owned(), parent: String::new(),
+        currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 

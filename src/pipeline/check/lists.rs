@@ -118,13 +118,7 @@ impl Checker<'_> {
     }
 
     /// Whether the accounts' request says whose accounts it asks for, in as many as it may.
-    fn asks_for_parents(
-        &mut self,
-        path: &KeyPath,
-        accounts: &raw::Accounts,
-        api: &raw::Api,
-        used: &[Placeholder],
-    ) {
+    fn asks_for_parents(&mut self, path: &KeyPath, accounts: &raw::Accounts, api: &raw::Api, used: &[Placeholder]) {
         let single = used.contains(&Placeholder::Parent) || api.headers.values().any(|text| text.contains("{parent}"));
         let batch = used.contains(&Placeholder::Parents);
         let several = accounts.parents_per_request > 1;
