@@ -361,7 +361,7 @@ impl Fetch {
         sent: &mut u32,
     ) -> Result<Vec<Arc<Campaigns>>, Cut> {
         let mut all = Vec::new();
-        if let Some(list) = &self.pipeline.campaigns {
+        if let Some(list) = self.pipeline.campaigns.as_ref().filter(|_| needs_campaigns(&self.pipeline)) {
             for account in &part.accounts {
                 let listed = self.campaigns(list, account, stop, tape, sent).await;
                 all.push(listed.map_err(|halt| match halt {
@@ -379,6 +379,11 @@ impl Fetch {
 /// When the last hour that has ended for every one of `accounts` ended.
 fn ended_at(pipeline: &Pipeline, accounts: &[Account], now: Instant) -> Option<Instant> {
     accounts.iter().map(|account| hour_at(now, grid_zone(pipeline, account))).min()
+}
+
+/// Whether rows cannot be read without the list of campaigns: the request names them, or rows do not.
+fn needs_campaigns(pipeline: &Pipeline) -> bool {
+    uses(&pipeline.request, Placeholder::Campaigns) || pipeline.identity.campaign_name.is_none()
 }
 
 fn names_of(campaigns: &[Arc<Campaigns>]) -> Cow<'_, HashMap<String, String>> {

@@ -86,6 +86,7 @@ pub(super) fn check(
     let report = checker.report_rules(&file);
     let reconcile = checker.reconcile(&file);
     let quotas = checker.quotas(&file.quotas, shared);
+    checker.batch_fits(file.request.batch.as_ref(), quotas.as_deref().unwrap_or_default());
     let usage = checker.usage(&file.usage, &file.quotas, shared);
     let retry = checker.retry(&file.retry);
     let responses = checker.responses(&file);
