@@ -1,6 +1,6 @@
 //! Lists of accounts and campaigns: paginated like metrics, small enough to be read as JSON trees, and cached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use chrono_tz::Tz;
@@ -63,13 +63,20 @@ impl Fetch {
                 ids.push(item.id);
             }
         }
-        for chunk in ids.chunks(parents.per_request.max(1)) {
+        let mut chunks: VecDeque<&[String]> = ids.chunks(parents.per_request.max(1)).collect();
+        while let Some(chunk) = chunks.pop_front() {
             let whose = Whose::Parents(chunk, parents.join);
             let items = match self.list(&rules.list, whose, stop, tape, &mut 0).await {
                 Ok(items) => items,
-                // One closed door does not shut the others.
+                // One closed door does not shut the others: which one it is, is found out by knocking at each.
+                Err(Halt::Gone { .. }) if chunk.len() > 1 => {
+                    for alone in chunk.chunks(1).rev() {
+                        chunks.push_front(alone);
+                    }
+                    continue;
+                }
                 Err(Halt::Gone { why }) => {
-                    tracing::warn!(parents = chunk.join(","), "nothing is listed there: {why}");
+                    tracing::warn!(parent = chunk.join(","), "nothing is listed there: {why}");
                     continue;
                 }
                 Err(halt) => return Err(halt),

@@ -159,6 +159,23 @@ async fn a_closed_door_does_not_shut_the_others() {
 }
 
 #[tokio::test]
+async fn which_of_several_is_closed_is_found_out_one_by_one() {
+    let script = vec![
+        Reply::ok(r#"{"orgs":[{"id":"o1"},{"id":"o2"},{"id":"o3"}]}"#),
+        Reply::status(403),
+        Reply::ok(r#"{"items":[{"id":"1"}]}"#),
+        Reply::status(403),
+        Reply::ok(r#"{"items":[{"id":"3"}]}"#),
+    ];
+    let mut bench = bench(script).await;
+    rules(&mut bench).list.path = "/info/{parents}".into();
+    rules(&mut bench).parents.as_mut().expect("parents").per_request = 2;
+    bench.pipeline.responses = vec![rule(&[403], "", ResponseAction::SkipAccount)];
+    assert_eq!(listed(&bench).await, [pair("1", "o1"), pair("3", "o3")]);
+    assert_eq!(bench.server.targets(), ["/orgs", "/info/o1,o2", "/info/o1", "/info/o2", "/info/o3"]);
+}
+
+#[tokio::test]
 async fn a_list_on_another_server_goes_there() {
     let other = Server::start(vec![Reply::ok(r#"{"orgs":[{"id":"o1"}]}"#)]).await;
     let mut bench = bench(vec![Reply::ok(r#"{"items":[{"id":"1"}]}"#)]).await;
