@@ -18,6 +18,7 @@ mod hours;
 mod layers;
 mod lease;
 mod outside;
+mod platforms;
 mod quality;
 mod quota;
 mod quota_accounts;
