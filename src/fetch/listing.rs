@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::http::cache;
 use crate::http::client::Response;
 use crate::page::{Next, Pager};
-use crate::pipeline::{Accounts, CampaignList, Endpoint, JsonPath, Listing, PaginationKind};
-use crate::request::{Request, listing_request};
+use crate::pipeline::{AccountList, Accounts, CampaignList, Endpoint, JsonPath, Listing, PaginationKind};
+use crate::request::{Request, Whose, listing_request};
 use crate::state::CachedResponse;
 use crate::telemetry::Count;
 use crate::unit::{Account, Lane};
@@ -48,14 +48,36 @@ struct Item {
 impl Fetch {
     /// The accounts as the platform lists them.
     pub(super) async fn list_accounts(&self, stop: &CancellationToken, tape: &Tape) -> Result<Vec<Account>, Halt> {
-        let Accounts::Endpoint { list, time_zone, time_zone_default, currency } = &self.pipeline.accounts else {
-            return Ok(Vec::new());
-        };
+        let Accounts::Endpoint(rules) = &self.pipeline.accounts else { return Ok(Vec::new()) };
         let mut accounts = Vec::new();
-        for item in self.list(list, None, stop, tape, &mut 0).await? {
-            let time_zone = zone_of(&item, time_zone.as_ref(), *time_zone_default)?;
-            let currency = currency.as_ref().and_then(|path| text_at(path, &item.whole)).unwrap_or_default();
-            accounts.push(Account { id: item.id, name: item.name, time_zone, currency });
+        let Some(parents) = &rules.parents else {
+            for item in self.list(&rules.list, Whose::All, stop, tape, &mut 0).await? {
+                accounts.push(account_of(item, rules, "")?);
+            }
+            return Ok(accounts);
+        };
+        let found = self.list(&parents.list, Whose::All, stop, tape, &mut 0).await?;
+        let mut ids: Vec<String> = Vec::new();
+        for item in found {
+            if !ids.contains(&item.id) {
+                ids.push(item.id);
+            }
+        }
+        for chunk in ids.chunks(parents.per_request.max(1)) {
+            let whose = Whose::Parents(chunk, parents.join);
+            let items = match self.list(&rules.list, whose, stop, tape, &mut 0).await {
+                Ok(items) => items,
+                // One closed door does not shut the others.
+                Err(Halt::Gone { why }) => {
+                    tracing::warn!(parents = chunk.join(","), "nothing is listed there: {why}");
+                    continue;
+                }
+                Err(halt) => return Err(halt),
+            };
+            let parent = if let [only] = chunk { only.as_str() } else { "" };
+            for item in items {
+                accounts.push(account_of(item, rules, parent)?);
+            }
         }
         Ok(accounts)
     }
@@ -76,7 +98,7 @@ impl Fetch {
         let listed = cell.get_or_try_init(|| async {
             let mut campaigns = Campaigns::default();
             let mut seen = std::collections::HashSet::new();
-            for item in self.list(&list.list, Some(account), stop, tape, sent).await? {
+            for item in self.list(&list.list, Whose::Account(account), stop, tape, sent).await? {
                 if !item.name.is_empty() {
                     campaigns.names.insert(item.id.clone(), item.name);
                 }
@@ -93,11 +115,12 @@ impl Fetch {
     async fn list(
         &self,
         list: &Listing,
-        account: Option<&Account>,
+        whose: Whose<'_>,
         stop: &CancellationToken,
         tape: &Tape,
         sent: &mut u32,
     ) -> Result<Vec<Item>, Halt> {
+        let account = if let Whose::Account(account) = whose { Some(account) } else { None };
         let needs = Needs {
             endpoint: if account.is_some() { Endpoint::Campaigns } else { Endpoint::Accounts },
             accounts: account.map(|account| account.id.clone()).into_iter().collect(),
@@ -110,7 +133,7 @@ impl Fetch {
             if stop.is_cancelled() {
                 return Err(Halt::Stopped);
             }
-            let request = listing_request(&self.pipeline.api, list, account, pager.at())?;
+            let request = listing_request(&self.pipeline.api, list, whose, pager.at())?;
             let (listed, link) = self.list_page(list, &request, &needs, stop, tape, sent).await?;
             items.extend(listed.items);
             match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
@@ -176,11 +199,27 @@ impl Fetch {
     }
 }
 
-fn zone_of(item: &Item, path: Option<&JsonPath>, default: Option<Tz>) -> Result<Tz> {
-    match (path.and_then(|path| text_at(path, &item.whole)), default) {
+/// An item of the platform's list as an account that was found under `parent`.
+fn account_of(item: Item, rules: &AccountList, parent: &str) -> Result<Account> {
+    let time_zone = zone_of(&item, rules)?;
+    let currency = rules.currency.as_ref().and_then(|path| text_at(path, &item.whole)).unwrap_or_default();
+    let own = rules.parent.as_ref().and_then(|path| text_at(path, &item.whole));
+    let parent = own.unwrap_or_else(|| parent.to_owned());
+    Ok(Account { id: item.id, name: item.name, time_zone, currency, parent })
+}
+
+fn zone_of(item: &Item, rules: &AccountList) -> Result<Tz> {
+    if let Some(zone) = rules.time_zones.get(&item.id) {
+        return Ok(*zone);
+    }
+    let said = rules.time_zone.as_ref().and_then(|path| text_at(path, &item.whole));
+    if let Some(zone) = said.as_ref().and_then(|name| rules.time_zone_names.get(name)) {
+        return Ok(*zone);
+    }
+    match (said, rules.time_zone_default) {
         (Some(name), _) => name.parse().map_err(|_| {
             Error::platform(format!("account `{}` is in the time zone `{name}`, which is not an IANA name", item.id))
-                .hint("set `accounts.time_zone_default` and leave `accounts.time_zone` out if the platform names none")
+                .hint("say in `[accounts.time_zone_names]` what IANA calls it, or in `[accounts.time_zones]` where the account is")
         }),
         (None, Some(default)) => Ok(default),
         (None, None) => {
@@ -205,11 +244,15 @@ fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
                     items.push(item(value, list)?);
                 }
             }
-            Value::Object(_) if list.records.path.has_each() => items.push(item(value, list)?),
+            // One thing and not a list of them; or, with `*`, one of several.
+            Value::Object(_) => items.push(item(value, list)?),
+            Value::String(_) | Value::Number(_) if list.id.0.is_empty() => items.push(item(value, list)?),
             _ => return Err(Unread::Again(format!("`{}` holds no list", list.records.path))),
         }
     }
     let (next, total) = match &list.pagination.kind {
+        // A token is no next page where the place that says so holds nothing.
+        PaginationKind::Cursor { more: Some(more), .. } if !holds_something(more, &document) => (None, None),
         PaginationKind::Cursor { next, .. } | PaginationKind::NextLink { next } => (text_at(next, &document), None),
         PaginationKind::PageNumber { total_pages: Some(path), .. }
         | PaginationKind::Offset { total: Some(path), .. } => (None, text_at(path, &document)),
@@ -230,6 +273,13 @@ fn item(value: &Value, list: &Listing) -> Result<Item, Unread> {
     let Some(id) = text_at(&list.id, value).filter(|id| !id.is_empty()) else {
         return Err(Unread::Final(format!("an item of `{}` has no id at `{}`", list.path, list.id)));
     };
+    let id = match &list.id_after {
+        None => id,
+        Some(before) => match id.split_once(before.as_str()) {
+            Some((_, id)) if !id.is_empty() => id.to_owned(),
+            _ => return Err(Unread::Final(format!("an id of `{}` is without `{before}` before it", list.path))),
+        },
+    };
     let name = list.name.as_ref().and_then(|path| text_at(path, value)).unwrap_or_default();
     Ok(Item { id, name, whole: value.clone() })
 }
@@ -240,6 +290,12 @@ fn not_json(body: &[u8], error: &serde_json::Error) -> String {
         Some(b'<') => "the answer is not a page: HTML or XML instead of JSON".to_owned(),
         Some(_) => format!("the answer is not a page: {error}"),
     }
+}
+
+/// Whether `path` holds anything but null, `false` and the empty text.
+fn holds_something(path: &JsonPath, value: &Value) -> bool {
+    let nothing = |value: &Value| matches!(value, Value::Null | Value::Bool(false)) || value.as_str() == Some("");
+    path.values_in(value).into_iter().any(|value| !nothing(value))
 }
 
 /// The first text or number at `path`, as text; nothing for `""`, null and false.

@@ -218,8 +218,10 @@ impl Fetch {
     }
 
     fn judge(&self, asking: &Asking<'_>, attempt: &Attempt, tries: Tries) -> Verdict {
+        // Whoever keeps a report's rows is not the platform, and its answers are not what the rules are about.
+        let rules = if asking.request.signed { self.pipeline.responses.as_slice() } else { &[] };
         let reading = Reading {
-            rules: &self.pipeline.responses,
+            rules,
             secrets: attempt.client.secrets(),
             now: self.clock.now(),
             refusals: tries.refusals,
@@ -233,6 +235,7 @@ impl Fetch {
                         let why = "HTTP 304, though the request was not conditional".to_owned();
                         Verdict::Fail { fault: None, why }
                     }
+                    Verdict::Reauthorise { why } if !asking.request.signed => Verdict::Fail { fault: None, why },
                     verdict => verdict,
                 }
             }

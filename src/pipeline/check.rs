@@ -6,13 +6,17 @@
 
 use std::collections::HashSet;
 
+use url::Url;
+
 use super::problem::{KeyPath, Problems};
 use super::schema::RESTATEMENTS;
 use super::shared::SharedQuotas;
 use super::tree::Node;
-use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, raw};
+use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
+use crate::secret::SecretSource;
 
 mod columns;
+mod lists;
 mod quality;
 mod quotas;
 mod reconcile;
@@ -31,13 +35,17 @@ pub(super) use quotas::shared_quotas;
 const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 9] = [
+const DEPENDS: [(&str, &str); 13] = [
+    ("accounts", "api"),
+    ("campaigns", "api"),
     ("key", "columns"),
     ("quality", "columns"),
     ("quality", "key"),
     ("reconcile", "accounts"),
     ("reconcile", "columns"),
+    ("report", "api"),
     ("request", "accounts"),
+    ("request", "api"),
     ("request", "campaigns"),
     ("request", "window"),
     ("usage", "quotas"),
@@ -68,8 +76,8 @@ pub(super) fn check(
     let raw = checker.raw(&file.raw, &file.raw_max_size);
     let api = checker.api(&file.api);
     let auth = checker.auth(&file.auth);
-    let accounts = checker.accounts(&file.accounts);
-    let campaigns = file.campaigns.as_ref().map(|campaigns| checker.campaigns(campaigns, &file.accounts));
+    let accounts = checker.accounts(&file);
+    let campaigns = file.campaigns.as_ref().map(|campaigns| checker.campaigns(campaigns, &file));
     let window = checker.window(&file.window);
     let request = checker.request(&file);
     let pagination = checker.pagination(&root.key("pagination"), &file.pagination);
@@ -169,6 +177,7 @@ impl Checker<'_> {
         let path = KeyPath::root().key("api");
         let base_url = self.base_url(&path.key("base_url"), &api.base_url);
         let headers = self.headers(&path.key("headers"), api);
+        let servers = self.servers(&path.key("servers"), api);
         let mut good_hosts = true;
         for (index, host) in api.hosts.iter().enumerate() {
             good_hosts &= self.host(&path.key("hosts").index(index), host).is_some();
@@ -183,6 +192,7 @@ impl Checker<'_> {
         Some(Api {
             base_url: base_url?,
             headers: headers?,
+            servers: servers?,
             hosts: api.hosts.clone(),
             connect_timeout: connect_timeout?,
             first_byte_timeout: first_byte_timeout?,
@@ -191,11 +201,23 @@ impl Checker<'_> {
         })
     }
 
+    fn servers(&mut self, path: &KeyPath, api: &raw::Api) -> Option<Vec<(String, Url)>> {
+        let mut servers = Vec::new();
+        for (name, url) in &api.servers {
+            servers.push((name.clone(), self.base_url(&path.key(name), url)?));
+        }
+        Some(servers)
+    }
+
     fn headers(&mut self, path: &KeyPath, api: &raw::Api) -> Option<Vec<(String, HeaderText)>> {
         let mut headers = Vec::new();
         let mut good = true;
         for (name, value) in &api.headers {
             let path = path.key(name);
+            // A secret's whereabouts hold no placeholders.
+            if SecretSource::parse(value).is_none() {
+                self.placeholders(&path, value, &[Placeholder::Account, Placeholder::Parent]);
+            }
             match (self.header_name(&path, name), self.header_value(&path, name, value)) {
                 (Some(()), Some(value)) => headers.push((name.clone(), value)),
                 _ => good = false,

@@ -33,7 +33,7 @@ fn date(text: &str) -> NaiveDate {
 }
 
 fn account(id: &str, zone: &str) -> Account {
-    Account { id: id.into(), name: String::new(), time_zone: zone.parse().expect("a zone"), currency: "EUR".into() }
+    Account { id: id.into(), name: String::new(), time_zone: zone.parse().expect("a zone"), currency: "EUR".into(), parent: String::new() }
 }
 
 /// An account's history as a run and the state would keep it.

@@ -28,7 +28,7 @@ pub(crate) fn window(from: &str, to: &str) -> Window {
 
 pub(crate) fn account(id: &str, zone: &str) -> Account {
     let time_zone = zone.parse().expect("a zone");
-    Account { id: id.into(), name: String::new(), time_zone, currency: "EUR".into() }
+    Account { id: id.into(), name: String::new(), time_zone, currency: "EUR".into(), parent: String::new() }
 }
 
 pub(crate) fn texts(pairs: &[(&str, &str)]) -> Parameters {
@@ -66,6 +66,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
         description: String::new(),
         api: Api {
             base_url: base.parse().expect("a URL"),
+            servers: vec![],
             headers: vec![],
             hosts: vec![],
             connect_timeout: Duration::from_secs(5),
@@ -77,6 +78,8 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
         accounts: Accounts::List(vec![account("1", "UTC")]),
         campaigns: None,
         request: RequestTemplate {
+            server: None,
+            batch: None,
             creates: None,
             method: Method::Get,
             path: "/accounts/{account}/rows".into(),
@@ -87,7 +90,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
             join: Join::Comma,
             time: TimeText { format: TimeFormat::Rfc3339, zone: ZoneRule::Utc, end_inclusive: false },
         },
-        pagination: pages(PaginationKind::Cursor { next: path("next"), param: "after".into() }),
+        pagination: pages(PaginationKind::Cursor { next: path("next"), more: None, param: "after".into() }),
         records: Records { path: path("rows"), absent_is_empty: false, nulls: vec![] },
         identity: Identity { account: None, campaign: Some(path("campaign")), campaign_name: None },
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Utc, repeated: RepeatedHour::First },
@@ -318,6 +321,11 @@ fn an_id_cannot_climb_out_of_its_path() {
 fn a_list_of_an_account() {
     let pipeline = pipeline("https://api.test");
     let list = Listing {
+        method: Method::Get,
+        secrets: vec![],
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: "/accounts/{account}/campaigns".into(),
         query: texts(&[("limit", "{page_size}")]),
         pagination: pages(PaginationKind::Offset { param: "offset".into(), total: None }),
@@ -326,6 +334,6 @@ fn a_list_of_an_account() {
         name: None,
     };
     let page = PageCursor::first(&list.pagination);
-    let request = listing_request(&pipeline.api, &list, Some(&account("7", "UTC")), &page).expect("a request");
+    let request = listing_request(&pipeline.api, &list, Whose::Account(&account("7", "UTC")), &page).expect("a request");
     assert_eq!(request.full_url().as_str(), "https://api.test/accounts/7/campaigns?limit=2&offset=0");
 }

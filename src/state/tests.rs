@@ -52,7 +52,7 @@ fn account_in(id: &str, zone: &str) -> Account {
         id: id.to_owned(),
         name: format!("Shop {id} \"München\""),
         time_zone: zone.parse().expect("a zone"),
-        currency: "EUR".to_owned(),
+        currency: "EUR".to_owned(), parent: String::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::pipeline::{Body, IdSource, KeyPlace, Method, Poll, Report};
+use crate::pipeline::{Body, IdSource, KeyPlace, Method, Poll, Report, ReportRows};
 use crate::state::{Creation, CreationEnd};
 
 fn made(id: &str) -> Reply {
@@ -30,6 +30,9 @@ async fn bench(script: Vec<Reply>) -> Bench {
     bench.pipeline.report = Some(Report {
         id: path("report_id"),
         poll: Poll {
+            method: Method::Get,
+            body: Body::None,
+            server: None,
             path: "/reports/{report}".into(),
             query: texts(&[]),
             status: path("status"),
@@ -39,8 +42,11 @@ async fn bench(script: Vec<Reply>) -> Bench {
             cap: Duration::from_millis(3),
             patience: Duration::from_secs(60),
         },
-        rows_path: "/reports/{report}/rows".into(),
-        rows_query: texts(&[]),
+        rows: ReportRows::Endpoint {
+            path: "/reports/{report}/rows".into(),
+            query: texts(&[]),
+            server: None,
+        },
     });
     bench
 }
@@ -291,6 +297,11 @@ async fn rows_that_are_answered_at_once_have_a_key_for_each_page() {
 #[tokio::test]
 async fn chunks_of_campaigns_keep_their_keys_after_a_restart() {
     let list = Listing {
+        method: Method::Get,
+        secrets: vec![],
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: "/campaigns".into(),
         query: texts(&[]),
         pagination: pages(PaginationKind::None),

@@ -250,8 +250,9 @@ fn creations_that_cannot_be() {
 #[test]
 fn a_report_with_its_defaults_and_with_everything() {
     let report = good(&format!("{}{REPORT}", creating("")), &[]).report.expect("a report");
-    assert_eq!((report.id, report.rows_path.as_str()), (place("report_id"), "/reports/{report}/rows"));
-    assert_eq!(report.rows_query, Parameters::default());
+    let ReportRows::Endpoint { path, query, server } = report.rows else { panic!("an endpoint") };
+    assert_eq!((report.id, path.as_str()), (place("report_id"), "/reports/{report}/rows"));
+    assert_eq!((query, server), (Parameters::default(), None));
     let poll = report.poll;
     assert_eq!(
         (poll.path.as_str(), poll.status, poll.query),
@@ -275,7 +276,8 @@ fn a_report_with_its_defaults_and_with_everything() {
     assert_eq!(query, ["{report}", "{account}"]);
     assert_eq!((report.poll.done.join(" "), report.poll.failed.join(" ")), ("done 2".into(), "failed expired".into()));
     assert_eq!([report.poll.every, report.poll.cap, report.poll.patience], [1, 60, 7_200].map(Duration::from_secs));
-    assert_eq!(report.rows_query.values().next().map(String::as_str), Some("{page_size}"));
+    let ReportRows::Endpoint { query, .. } = report.rows else { panic!("an endpoint") };
+    assert_eq!(query.values().next().map(String::as_str), Some("{page_size}"));
 }
 
 #[test]
