@@ -17,6 +17,7 @@ mod gaps;
 mod hours;
 mod layers;
 mod lease;
+mod live;
 mod outside;
 mod platforms;
 mod quality;

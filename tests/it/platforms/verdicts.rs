@@ -121,7 +121,13 @@ fn part_failed(pipeline: &Pipeline, answer: &Answer) -> bool {
 
 /// Whether the body is read as a page of a made-up account.
 fn decodes(pipeline: &Pipeline, answer: &Answer) -> bool {
-    let account = Account { id: "1".into(), name: String::new(), time_zone: chrono_tz::UTC, currency: "USD".into() };
+    let account = Account {
+        id: "1".into(),
+        name: String::new(),
+        time_zone: chrono_tz::UTC,
+        currency: "USD".into(),
+        parent: String::new(),
+    };
     let moment = |text: &str| -> Instant { text.parse().expect("a moment") };
     let window = Window::new(moment("2026-11-01T00:00:00Z"), moment("2026-11-02T00:00:00Z")).expect("a window");
     let names = HashMap::new();
