@@ -1,5 +1,7 @@
 //! `check` and `new`: pipeline files before they run.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::error::{Error, Outcome, Result};
 use crate::page::PageCursor;
 use crate::pipeline::{self, Accounts, Align, Auth, Counting, Endpoint, Pipeline, Placeholder, Quota};
@@ -9,6 +11,7 @@ use crate::time::{Instant, Window, date_at, day};
 use crate::unit::Account;
 
 use super::arguments::{CheckArguments, NewArguments};
+use super::live;
 use super::report::span;
 use super::screen::Screen;
 use super::settings::Settings;
@@ -18,14 +21,23 @@ const SAMPLE_ID: &str = "ACCOUNT";
 /// What it was found under.
 const SAMPLE_PARENT: &str = "PARENT";
 
-pub(super) fn check(settings: &Settings, screen: &Screen, arguments: &CheckArguments) -> Result<Outcome> {
+pub(super) async fn check(
+    settings: &Settings,
+    screen: &Screen,
+    arguments: &CheckArguments,
+    stop: CancellationToken,
+) -> Result<Outcome> {
     let now = settings.clock.now();
     let mut wrong = 0;
+    let mut usable = Vec::new();
     for name in &arguments.files {
         let path = settings.pipeline_file(name);
-        match pipeline::load(&path, &settings.overrides, &settings.quotas).and_then(|pipeline| describe(&pipeline, now))
-        {
-            Ok(text) => screen.result(&format!("{}: fine\n{text}\n", path.display())),
+        let loaded = pipeline::load(&path, &settings.overrides, &settings.quotas);
+        match loaded.and_then(|pipeline| Ok((describe(&pipeline, now)?, pipeline))) {
+            Ok((text, pipeline)) => {
+                screen.result(&format!("{}: fine\n{text}\n", path.display()));
+                usable.push(pipeline);
+            }
             Err(error) => {
                 wrong += 1;
                 Screen::complain(&format!("{}\n", error.report()));
@@ -35,7 +47,7 @@ pub(super) fn check(settings: &Settings, screen: &Screen, arguments: &CheckArgum
     if wrong > 0 {
         return Err(Error::bad_input(format!("{wrong} of {} pipeline files cannot be used", arguments.files.len())));
     }
-    Ok(Outcome::Done)
+    if arguments.live { live::each(settings, screen, &usable, stop).await } else { Ok(Outcome::Done) }
 }
 
 /// What the file means, and the first requests as they would be sent, without secrets.

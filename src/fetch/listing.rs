@@ -63,6 +63,9 @@ impl Fetch {
                 ids.push(item.id);
             }
         }
+        if self.glances {
+            ids.truncate(parents.per_request.max(1));
+        }
         let mut chunks: VecDeque<&[String]> = ids.chunks(parents.per_request.max(1)).collect();
         while let Some(chunk) = chunks.pop_front() {
             let whose = Whose::Parents(chunk, parents.join);
@@ -144,6 +147,9 @@ impl Fetch {
             let request = listing_request(&self.pipeline.api, list, whose, pager.at())?;
             let (listed, link) = self.list_page(list, &request, &needs, stop, tape, sent).await?;
             items.extend(listed.items);
+            if self.glances {
+                return Ok(items);
+            }
             match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
                 Ok(Next::End) => return Ok(items),
@@ -163,7 +169,10 @@ impl Fetch {
         sent: &mut u32,
     ) -> Result<(Listed, Option<String>), Halt> {
         let key = cache::key(request);
-        let stored = self.state.cached_response(&self.pipeline.name, &key).await?;
+        let stored = match self.glances {
+            true => None,
+            false => self.state.cached_response(&self.pipeline.name, &key).await?,
+        };
         // What cannot be read any more (the file names other paths now) is asked for anew.
         let known = stored.and_then(|known| Some((read_page(&known.body, list).ok()?, known)));
         let known = match known {
@@ -200,7 +209,10 @@ impl Fetch {
     /// Keeps an answer, unless it repeats a secret: some platforms write the token into their next links.
     async fn store(&self, key: &str, kept: &CachedResponse) -> Result<()> {
         let body = String::from_utf8_lossy(&kept.body);
-        if self.client().is_secret(&body) || kept.link.as_deref().is_some_and(|link| self.client().is_secret(link)) {
+        if self.glances
+            || self.client().is_secret(&body)
+            || kept.link.as_deref().is_some_and(|link| self.client().is_secret(link))
+        {
             return Ok(());
         }
         self.state.store_response(&self.pipeline.name, key, kept, self.clock.now()).await

@@ -187,7 +187,7 @@ impl Fetch {
         self.lease.get().ok_or_else(|| Error::internal("a request that creates something was made outside of a run"))
     }
 
-    async fn read_once(
+    pub(super) async fn read_once(
         &self,
         unit: &Unit,
         accounts: &[Account],
@@ -309,6 +309,9 @@ impl Fetch {
             };
             gathered.page_starts.push(begins_at);
             self.take_in(gathered, &facts);
+            if self.glances {
+                return Ok(());
+            }
             match pager.next(&facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
                 Ok(Next::End) => return Ok(()),

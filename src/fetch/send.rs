@@ -6,13 +6,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use super::Fetch;
+use super::{Fetch, glance};
 use crate::allowance::Needs;
 use crate::cassette::{Seen, Tape};
 use crate::classify::{Outcome, Reading, Verdict, classify};
 use crate::error::Error;
 use crate::http::client::{Client, Response};
-use crate::http::transport::TransportError;
+use crate::http::transport::{TransportError, TransportKind};
 use crate::pipeline::{Fault, Scope};
 use crate::quota::{Permit, Unpermitted};
 use crate::request::Request;
@@ -57,6 +57,8 @@ pub(super) struct Refusal {
     pub(super) fatal: bool,
     /// Whose fault it is, where a rule says so.
     pub(super) fault: Option<Fault>,
+    /// What broke, where there was no answer.
+    pub(super) broken: Option<TransportKind>,
 }
 
 impl Refusal {
@@ -69,6 +71,7 @@ impl Refusal {
             unauthorized: false,
             fatal: false,
             fault: None,
+            broken: None,
         })
     }
 }
@@ -174,7 +177,10 @@ impl Fetch {
         attempt: &Attempt,
     ) -> Result<Duration, Halt> {
         let (verdict, scope) = with_told(verdict, &attempt.told);
-        let decision = decide(&self.pipeline.retry, attempts.tries, attempts.elapsed, &verdict, rand::random());
+        let mut decision = decide(&self.pipeline.retry, attempts.tries, attempts.elapsed, &verdict, rand::random());
+        if self.glances {
+            decision = glance::once(decision, &verdict);
+        }
         let status = attempt.answer.as_ref().ok().map(|response| response.status);
         let throttled = matches!(verdict, Verdict::Throttled { .. });
         let why = reason(&verdict);
@@ -370,6 +376,7 @@ pub(super) fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: 
         unauthorized,
         fatal: unauthorized || unreachable || fault == Some(Fault::Config),
         fault,
+        broken: attempt.answer.as_ref().err().map(|error| error.kind),
     })
 }
 
