@@ -40,3 +40,4 @@ mod served;
 mod story;
 mod truth;
 mod unknown;
+mod vocabulary;
