@@ -17,7 +17,7 @@ use crate::error::{Error, Result as Outcome};
 use crate::page::{Next, PageCursor, Pager};
 use crate::pipeline::{Align, Endpoint, PaginationKind, Pipeline, Placeholder, ZoneRule};
 use crate::refresh::grid_zone;
-use crate::request::{Request, metrics_request, uses};
+use crate::request::{Request, metrics_request, needs_campaigns, uses};
 use crate::state::Lease;
 use crate::telemetry::Count;
 use crate::time::{Instant, Window, hour_at};
@@ -213,8 +213,14 @@ impl Fetch {
         for part in &parts {
             let Some(closed) = ended_by(part.window, ended) else { continue };
             let campaigns = self.campaigns_of(part, stop, tape, sent).await?;
-            let names = names_of(&campaigns);
-            let context = PageContext { accounts: &part.accounts, campaign_names: &names, window: closed };
+            let names = of_all(&campaigns, |campaigns| &campaigns.names);
+            let currencies = of_all(&campaigns, |campaigns| &campaigns.currencies);
+            let context = PageContext {
+                accounts: &part.accounts,
+                campaign_names: &names,
+                campaign_currencies: &currencies,
+                window: closed,
+            };
             tape.part(part.number, &context);
             let reading = Reading { unit, part, context: &context, stop, tape };
             match begun.iter().find(|creation| creation.part == part.number) {
@@ -364,7 +370,9 @@ impl Fetch {
         sent: &mut u32,
     ) -> Result<Vec<Arc<Campaigns>>, Cut> {
         let mut all = Vec::new();
-        if let Some(list) = self.pipeline.campaigns.as_ref().filter(|_| needs_campaigns(&self.pipeline)) {
+        if let Some(list) = &self.pipeline.campaigns
+            && needs_campaigns(&self.pipeline, &part.accounts)
+        {
             for account in &part.accounts {
                 let listed = self.campaigns(list, account, stop, tape, sent).await;
                 all.push(listed.map_err(|halt| match halt {
@@ -384,15 +392,14 @@ fn ended_at(pipeline: &Pipeline, accounts: &[Account], now: Instant) -> Option<I
     accounts.iter().map(|account| hour_at(now, grid_zone(pipeline, account))).min()
 }
 
-/// Whether rows cannot be read without the list of campaigns: the request names them, or rows do not.
-fn needs_campaigns(pipeline: &Pipeline) -> bool {
-    uses(&pipeline.request, Placeholder::Campaigns) || pipeline.identity.campaign_name.is_none()
-}
-
-fn names_of(campaigns: &[Arc<Campaigns>]) -> Cow<'_, HashMap<String, String>> {
+/// What is known by campaign, of the campaigns of all accounts.
+fn of_all(
+    campaigns: &[Arc<Campaigns>],
+    known: impl Fn(&Campaigns) -> &HashMap<String, String>,
+) -> Cow<'_, HashMap<String, String>> {
     match campaigns {
-        [only] => Cow::Borrowed(&only.names),
-        many => Cow::Owned(many.iter().flat_map(|campaigns| campaigns.names.clone()).collect()),
+        [only] => Cow::Borrowed(known(only)),
+        many => Cow::Owned(many.iter().flat_map(|campaigns| known(campaigns).clone()).collect()),
     }
 }
 

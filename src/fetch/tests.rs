@@ -13,6 +13,7 @@ use crate::secret::SecretSource;
 use crate::telemetry::Count;
 use crate::unit::{Lane, UnitKey};
 
+mod attributes;
 mod batches;
 mod credentials;
 mod faults;
@@ -142,6 +143,11 @@ fn keys(slice: &Slice) -> Vec<(String, String, Instant)> {
     let mut keys: Vec<_> = (0..slice.rows.num_rows()).map(key).collect();
     keys.sort();
     keys
+}
+
+/// A list of campaigns of which nothing is kept.
+fn for_ids(list: Listing) -> CampaignList {
+    CampaignList { list, currency: None, columns: Vec::new() }
 }
 
 fn one_row() -> Reply {

@@ -332,6 +332,8 @@ fn a_list_of_an_account() {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: std::time::Duration::ZERO,
+        verbatim: false,
     };
     let page = PageCursor::first(&list.pagination);
     let request =

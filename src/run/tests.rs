@@ -14,6 +14,7 @@ use crate::state::PublishedUnit;
 use crate::time::Window;
 use crate::unit::Lane;
 
+mod attributes;
 mod quarantine;
 
 struct Scene {

@@ -124,7 +124,8 @@ fn joined(path: &str, key: &str) -> String {
 /// `docs/vocabulary.md`, and the words that no shipped file uses.
 pub fn page(schema: &Value, pipelines: &Path) -> (String, Vec<String>) {
     let mut walk = Walk::new(schema);
-    let mut files: Vec<_> = std::fs::read_dir(pipelines).expect("pipelines").map(|entry| entry.expect("a file").path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(pipelines).expect("pipelines").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "toml")) {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -135,7 +136,8 @@ pub fn page(schema: &Value, pipelines: &Path) -> (String, Vec<String>) {
     let unused: Vec<String> = walk.order.iter().filter(|word| walk.uses[*word].is_empty()).cloned().collect();
     let mut text = BEGIN.to_owned();
     let used = walk.order.len() - unused.len();
-    write!(text, "{} words, {used} of them in a shipped file.\n\n| word | used by |\n|---|---|\n", walk.order.len()).expect("a text");
+    write!(text, "{} words, {used} of them in a shipped file.\n\n| word | used by |\n|---|---|\n", walk.order.len())
+        .expect("a text");
     for word in walk.order.iter().filter(|word| !unused.contains(word)) {
         let names: Vec<&str> = walk.uses[word].iter().map(String::as_str).collect();
         writeln!(text, "| `{word}` | {} |", names.join(", ")).expect("a text");

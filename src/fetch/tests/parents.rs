@@ -19,6 +19,8 @@ fn listing(place: &str, records: &str) -> Listing {
         id: path("id"),
         id_after: None,
         name: None,
+        every: Duration::ZERO,
+        verbatim: false,
     }
 }
 

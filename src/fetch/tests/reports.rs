@@ -304,12 +304,14 @@ async fn chunks_of_campaigns_keep_their_keys_after_a_restart() {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: Duration::ZERO,
+        verbatim: false,
     };
     let listed = || Reply::ok(r#"{"items":[{"id":"a"},{"id":"b"}]}"#);
     let killed = [listed(), Reply::ok(&page(&[("a", 1)], "")), Reply::Stall(vec![])];
     let after = [listed(), Reply::ok(&page(&[("a", 1)], "")), Reply::ok(&page(&[("b", 1)], ""))];
     let mut bench = creates(Bench::new(killed.into_iter().chain(after).collect()).await);
-    bench.pipeline.campaigns = Some(CampaignList { list });
+    bench.pipeline.campaigns = Some(for_ids(list));
     bench.pipeline.request.campaigns_per_request = 1;
     bench.pipeline.request.body = Body::Json(serde_json::json!({"campaigns": "{campaigns}"}));
     bench.killed_after(&the_unit(), 3).await;

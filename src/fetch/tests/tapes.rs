@@ -153,6 +153,8 @@ async fn a_list_that_still_holds_is_on_the_tape_as_well() {
         records: Records { path: path("data"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: Duration::ZERO,
+        verbatim: false,
         pagination: pages(PaginationKind::None),
     };
     let zone = Some(chrono_tz::Tz::UTC);
