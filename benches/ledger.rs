@@ -31,6 +31,7 @@ fn account(number: usize) -> Account {
         name: format!("Shop {number}"),
         time_zone: ZONES[number % ZONES.len()].parse().expect("a zone"),
         currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 

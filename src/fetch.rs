@@ -25,12 +25,15 @@ use crate::unit::{Account, Unit};
 use crate::usage;
 
 mod attributes;
+mod batch;
+mod glance;
 mod listing;
 pub(crate) mod parts;
 mod read;
 mod report;
 mod send;
 
+pub use glance::{Glance, Seen, Trouble, Wrong};
 use listing::Campaigns;
 use send::Halt;
 
@@ -56,6 +59,8 @@ pub struct Fetch {
     decoder: Arc<Decoder>,
     /// Each account's campaigns, listed once per run by whoever needs them first: some tens of bytes a campaign.
     campaigns: Arc<Mutex<HashMap<String, CampaignCell>>>,
+    /// Only first pages are read, nothing is tried again and nothing is kept.
+    glances: bool,
 }
 
 type CampaignCell = Arc<OnceCell<Arc<Campaigns>>>;
@@ -201,6 +206,7 @@ impl Fetch {
             gone: Arc::default(),
             decoder,
             campaigns: Arc::default(),
+            glances: false,
         })
     }
 

@@ -145,13 +145,13 @@ impl fmt::Display for PagingError {
     }
 }
 
-/// Whether the pipeline names the place of `url`: the base URL's scheme, host and port, or a host of `api.hosts` (with
+/// Whether the pipeline names the place of `url`: the base URL's or a server's scheme, host and port, or a host of `api.hosts` (with
 /// or without a port) by the base URL's scheme or https. Credentials go nowhere else.
 pub fn named_by(api: &Api, url: &Url) -> bool {
     if !url.username().is_empty() || url.password().is_some() {
         return false;
     }
-    if url.origin() == api.base_url.origin() {
+    if url.origin() == api.base_url.origin() || api.servers.iter().any(|(_, server)| server.origin() == url.origin()) {
         return true;
     }
     let Some(host) = url.host_str() else { return false };

@@ -18,12 +18,14 @@ use crate::pipeline::{
 use crate::time::Window;
 use crate::unit::Account;
 
+mod batch;
 mod fill;
 mod key;
 mod report;
 
+pub use batch::batch_request;
 pub use key::{body_hash, with_key};
-pub use report::{poll_request, rows_request};
+pub use report::{download_request, poll_request, rows_request};
 
 use fill::{Part, Values, parts};
 
@@ -40,6 +42,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// What a POST carries.
     pub body: RequestBody,
+    /// Whether it is sent with the pipeline's credentials and secret headers. What is unsigned may go to any https host.
+    pub signed: bool,
 }
 
 /// One parameter of a query or a form.
@@ -165,6 +169,7 @@ pub fn metrics_request(
     let values = Values {
         accounts,
         campaigns: campaigns.unwrap_or_default(),
+        parents: &[],
         window: Some(window),
         report: "",
         time: template.time,
@@ -173,12 +178,13 @@ pub fn metrics_request(
     };
     let mut request = Request {
         method: template.method,
-        url: values.url(&pipeline.api, &template.path)?,
+        url: values.url(base(&pipeline.api, template.server.as_ref()), &template.path)?,
         query: values.parameters(template.query.iter()),
         headers: Vec::new(),
         body: values.body(&template.body),
+        signed: true,
     };
-    request.headers = headers(&pipeline.api, &request.body);
+    request.headers = headers(&pipeline.api, &values, &request.body);
     // Where it makes a report, that report's rows have the pages.
     if pipeline.report.is_none() {
         turn_to(&mut request, page);
@@ -186,26 +192,45 @@ pub fn metrics_request(
     Ok(request)
 }
 
-/// One page of a list; `account` is whose list it is, where it is an account's.
+/// Whose list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// Everybody's.
+    All,
+    /// An account's.
+    Account(&'a Account),
+    /// What is found under these, their ids joined so.
+    Parents(&'a [String], Join),
+}
+
+/// One page of a list.
 ///
 /// # Errors
 /// As [`metrics_request`].
-pub fn listing_request(api: &Api, list: &Listing, account: Option<&Account>, page: &PageCursor) -> Result<Request> {
+pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageCursor) -> Result<Request> {
+    let (accounts, parents, join) = match whose {
+        Whose::All => (&[][..], &[][..], Join::Comma),
+        Whose::Account(account) => (std::slice::from_ref(account), &[][..], Join::Comma),
+        Whose::Parents(ids, join) => (&[][..], ids, join),
+    };
     let values = Values {
-        accounts: account.map(std::slice::from_ref).unwrap_or_default(),
+        accounts,
         campaigns: &[],
+        parents,
         window: None,
         report: "",
         time: TimeText { format: TimeFormat::Date, zone: ZoneRule::Utc, end_inclusive: false },
         page_size: list.pagination.page_size,
-        join: Join::Comma,
+        join,
     };
+    let body = values.body(&list.body);
     let mut request = Request {
-        method: Method::Get,
-        url: values.url(api, &list.path)?,
+        method: list.method,
+        url: values.url(base(api, list.server.as_ref()), &list.path)?,
         query: values.parameters(list.query.iter()),
-        headers: headers(api, &RequestBody::None),
-        body: RequestBody::None,
+        headers: headers(api, &values, &body),
+        body,
+        signed: true,
     };
     turn_to(&mut request, page);
     Ok(request)
@@ -242,8 +267,13 @@ fn json_holds(value: &Value, wanted: Placeholder) -> bool {
     }
 }
 
+/// The server that an endpoint names, or the base URL.
+fn base<'a>(api: &'a Api, server: Option<&'a Url>) -> &'a Url {
+    server.unwrap_or(&api.base_url)
+}
+
 /// The declared headers that are no secrets, and what every request says about its form.
-fn headers(api: &Api, body: &RequestBody) -> Vec<(String, String)> {
+fn headers(api: &Api, values: &Values<'_>, body: &RequestBody) -> Vec<(String, String)> {
     let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
     match body {
         RequestBody::None => {}
@@ -255,8 +285,10 @@ fn headers(api: &Api, body: &RequestBody) -> Vec<(String, String)> {
     for (name, value) in &api.headers {
         let name = name.to_ascii_lowercase();
         headers.retain(|(other, _)| *other != name);
-        if let HeaderText::Literal(text) = value {
-            headers.push((name, text.clone()));
+        if let HeaderText::Literal(text) = value
+            && let Some(text) = values.header(text)
+        {
+            headers.push((name, text));
         }
     }
     headers
@@ -287,10 +319,7 @@ fn turn_to(request: &mut Request, page: &PageCursor) {
 /// Sets a parameter where this request carries its parameters: in the body of a POST that has one, else in the query.
 fn set(request: &mut Request, parameter: Parameter, json: Value) {
     let fields = match &mut request.body {
-        RequestBody::Json(Value::Object(fields)) => {
-            fields.insert(parameter.name, json);
-            return;
-        }
+        RequestBody::Json(document) if document.is_object() => return set_in(document, &parameter.name, json),
         RequestBody::Form(fields) => fields,
         RequestBody::Json(_) | RequestBody::None => &mut request.query,
     };
@@ -298,6 +327,18 @@ fn set(request: &mut Request, parameter: Parameter, json: Value) {
         Some(field) => *field = parameter,
         None => fields.push(parameter),
     }
+}
+
+/// Sets a value in a JSON document; the keys on the way to it are joined by dots and made where they are not there.
+fn set_in(document: &mut Value, place: &str, value: Value) {
+    let mut at = document;
+    for key in place.split('.') {
+        if !at.is_object() {
+            *at = Value::Object(serde_json::Map::new());
+        }
+        at = &mut at[key];
+    }
+    *at = value;
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ pub struct Account {
     pub time_zone: Tz,
     /// The ISO 4217 code of the account's money; empty where it is not known.
     pub currency: String,
+    /// What the account was found under (a manager, an organisation), as later requests name it; empty where its platform
+    /// lists accounts by themselves.
+    pub parent: String,
 }
 
 /// Who goes first when requests wait for a permit. The order of the variants is the order of precedence.

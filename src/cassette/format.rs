@@ -77,6 +77,9 @@ pub struct RecordedAccount {
     pub time_zone: String,
     /// Its currency.
     pub currency: String,
+    /// What it was found under; cassettes of before there were parents do not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parent: String,
 }
 
 /// An account that the platform no longer gave.
@@ -265,7 +268,8 @@ impl RecordedAccount {
             let (id, zone) = (&self.id, &self.time_zone);
             Error::storage(format!("account `{id}` is in the time zone `{zone}`, which this program does not know"))
         })?;
-        Ok(Account { id: self.id.clone(), name: self.name.clone(), time_zone, currency: self.currency.clone() })
+        let (id, name) = (self.id.clone(), self.name.clone());
+        Ok(Account { id, name, time_zone, currency: self.currency.clone(), parent: self.parent.clone() })
     }
 }
 
@@ -276,6 +280,7 @@ impl From<&Account> for RecordedAccount {
             name: account.name.clone(),
             time_zone: account.time_zone.name().to_owned(),
             currency: account.currency.clone(),
+            parent: account.parent.clone(),
         }
     }
 }

@@ -244,8 +244,9 @@ pub(super) enum Command {
     )]
     Changes(ChangesArguments),
 
-    /// Checks pipeline files and shows the plan and the first request; sends nothing
-    #[command(after_help = "Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo")]
+    /// Checks pipeline files and shows the plan and the first request; sends nothing without --live
+    #[command(after_help = "With --live nothing is created on the platform, and nothing is written to the lake.\n\n\
+        Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo\n  hourmark check demo --live")]
     Check(CheckArguments),
 
     /// Writes a commented pipeline file to begin with

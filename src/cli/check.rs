@@ -1,29 +1,43 @@
 //! `check` and `new`: pipeline files before they run.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::error::{Error, Outcome, Result};
 use crate::page::PageCursor;
 use crate::pipeline::{self, Accounts, Align, Auth, Counting, Endpoint, Pipeline, Placeholder, Quota};
-use crate::request::{Request, listing_request, metrics_request, uses};
+use crate::request::{Request, Whose, listing_request, metrics_request, uses};
 use crate::run::first_hour;
 use crate::time::{Instant, Window, date_at, day};
 use crate::unit::Account;
 
 use super::arguments::{CheckArguments, NewArguments};
+use super::live;
 use super::report::span;
 use super::screen::Screen;
 use super::settings::Settings;
 
 /// Stands in requests where only the platform knows the id.
 const SAMPLE_ID: &str = "ACCOUNT";
+/// What it was found under.
+const SAMPLE_PARENT: &str = "PARENT";
 
-pub(super) fn check(settings: &Settings, screen: &Screen, arguments: &CheckArguments) -> Result<Outcome> {
+pub(super) async fn check(
+    settings: &Settings,
+    screen: &Screen,
+    arguments: &CheckArguments,
+    stop: CancellationToken,
+) -> Result<Outcome> {
     let now = settings.clock.now();
     let mut wrong = 0;
+    let mut usable = Vec::new();
     for name in &arguments.files {
         let path = settings.pipeline_file(name);
-        match pipeline::load(&path, &settings.overrides, &settings.quotas).and_then(|pipeline| describe(&pipeline, now))
-        {
-            Ok(text) => screen.result(&format!("{}: fine\n{text}\n", path.display())),
+        let loaded = pipeline::load(&path, &settings.overrides, &settings.quotas);
+        match loaded.and_then(|pipeline| Ok((describe(&pipeline, now)?, pipeline))) {
+            Ok((text, pipeline)) => {
+                screen.result(&format!("{}: fine\n{text}\n", path.display()));
+                usable.push(pipeline);
+            }
             Err(error) => {
                 wrong += 1;
                 Screen::complain(&format!("{}\n", error.report()));
@@ -33,7 +47,7 @@ pub(super) fn check(settings: &Settings, screen: &Screen, arguments: &CheckArgum
     if wrong > 0 {
         return Err(Error::bad_input(format!("{wrong} of {} pipeline files cannot be used", arguments.files.len())));
     }
-    Ok(Outcome::Done)
+    if arguments.live { live::each(settings, screen, &usable, stop).await } else { Ok(Outcome::Done) }
 }
 
 /// What the file means, and the first requests as they would be sent, without secrets.
@@ -98,7 +112,7 @@ fn quota_line(quota: &Quota) -> String {
 fn accounts_line(pipeline: &Pipeline) -> String {
     match &pipeline.accounts {
         Accounts::List(accounts) => format!("{} listed in the file", accounts.len()),
-        Accounts::Endpoint { list, .. } => format!("listed by the platform at {}", list.path),
+        Accounts::Endpoint(accounts) => format!("listed by the platform at {}", accounts.list.path),
     }
 }
 
@@ -123,18 +137,33 @@ fn first_requests(pipeline: &Pipeline, now: Instant) -> Result<Vec<(&'static str
     let mut requests = Vec::new();
     let account = match &pipeline.accounts {
         Accounts::List(accounts) => accounts.first().cloned(),
-        Accounts::Endpoint { list, time_zone_default, .. } => {
-            let first = PageCursor::first(&list.pagination);
-            requests.push(("first request, for the accounts", listing_request(&pipeline.api, list, None, &first)?));
-            let time_zone = time_zone_default.unwrap_or(chrono_tz::Tz::UTC);
-            Some(Account { id: SAMPLE_ID.to_owned(), name: String::new(), time_zone, currency: String::new() })
+        Accounts::Endpoint(rules) => {
+            let ids = [SAMPLE_PARENT.to_owned()];
+            let mut whose = Whose::All;
+            if let Some(parents) = &rules.parents {
+                let first = PageCursor::first(&parents.list.pagination);
+                let request = listing_request(&pipeline.api, &parents.list, Whose::All, &first)?;
+                requests.push(("first request, for what accounts are found under", request));
+                whose = Whose::Parents(&ids, parents.join);
+            }
+            let first = PageCursor::first(&rules.list.pagination);
+            let title =
+                if rules.parents.is_some() { "for the accounts of one" } else { "first request, for the accounts" };
+            requests.push((title, listing_request(&pipeline.api, &rules.list, whose, &first)?));
+            Some(Account {
+                id: SAMPLE_ID.to_owned(),
+                name: String::new(),
+                time_zone: rules.time_zone_default.unwrap_or(chrono_tz::Tz::UTC),
+                currency: String::new(),
+                parent: if rules.parents.is_some() || rules.parent.is_some() { SAMPLE_PARENT } else { "" }.to_owned(),
+            })
         }
     };
     let Some(account) = account else { return Ok(requests) };
     let campaigns = vec!["CAMPAIGN".to_owned()];
     if let Some(campaigns) = &pipeline.campaigns {
         let first = PageCursor::first(&campaigns.list.pagination);
-        let request = listing_request(&pipeline.api, &campaigns.list, Some(&account), &first)?;
+        let request = listing_request(&pipeline.api, &campaigns.list, Whose::Account(&account), &first)?;
         requests.push(("for an account's campaigns", request));
     }
     let chunk = uses(&pipeline.request, Placeholder::Campaigns).then_some(campaigns.as_slice());

@@ -12,7 +12,7 @@ use crate::page::PageCursor;
 use crate::pipeline::{Accounts, Endpoint, Listing, Pipeline, Placeholder, Scope};
 use crate::plan::{Ask, Plan};
 use crate::quota::known_book;
-use crate::request::{listing_request, needs_campaigns, uses};
+use crate::request::{Whose, listing_request, needs_campaigns, uses};
 use crate::run::attributes_due;
 use crate::state::{KnownAccount, Sizes, State};
 use crate::time::{Instant, Window};
@@ -137,12 +137,14 @@ async fn lists(
     now: Instant,
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
-    if let Accounts::Endpoint { list, .. } = &pipeline.accounts
-        && !is_fresh(state, pipeline, list, None, now).await?
+    // What accounts are found under is not known before it is asked for: one list, and one request for each after it.
+    if let Accounts::Endpoint(rules) = &pipeline.accounts
+        && (rules.parents.is_some() || !is_fresh(state, pipeline, &rules.list, Whose::All, now).await?)
     {
-        let pages = match list.pagination.page_size {
-            0 => 1,
-            size => known.len().div_ceil(size).max(1),
+        let pages = match (&rules.parents, rules.list.pagination.page_size) {
+            (Some(parents), _) => 1 + parents_of(known).div_ceil(parents.per_request.max(1)).max(1),
+            (None, 0) => 1,
+            (None, size) => known.len().div_ceil(size).max(1),
         };
         let steps = vec![(Endpoint::Accounts, u32::try_from(pages).unwrap_or(u32::MAX))];
         jobs.push(Job { accounts: Vec::new(), lane: Lane::Hourly, steps });
@@ -158,7 +160,7 @@ async fn lists(
     let due = attributes_due(pipeline, &readings, known, ask, now);
     seen.extend(due.into_iter().map(|account| (account.id.as_str(), account)));
     for (id, account) in seen {
-        if !is_fresh(state, pipeline, &campaigns.list, Some(account), now).await? {
+        if !is_fresh(state, pipeline, &campaigns.list, Whose::Account(account), now).await? {
             let steps = vec![(Endpoint::Campaigns, 1)];
             jobs.push(Job { accounts: vec![id.to_owned()], lane: Lane::Hourly, steps });
         }
@@ -170,13 +172,19 @@ async fn is_fresh(
     state: Option<&State>,
     pipeline: &Pipeline,
     list: &Listing,
-    account: Option<&Account>,
+    whose: Whose<'_>,
     now: Instant,
 ) -> Result<bool> {
     let Some(state) = state else { return Ok(false) };
-    let request = listing_request(&pipeline.api, list, account, &PageCursor::first(&list.pagination))?;
+    let request = listing_request(&pipeline.api, list, whose, &PageCursor::first(&list.pagination))?;
     let kept = state.cached_response(&pipeline.name, &cache::key(&request)).await?;
     Ok(kept.is_some_and(|kept| cache::is_fresh(&kept, list.every, now)))
+}
+
+/// Under how many parents the known accounts were found.
+fn parents_of(known: &[KnownAccount]) -> usize {
+    let parents: std::collections::BTreeSet<&str> = known.iter().map(|known| known.account.parent.as_str()).collect();
+    parents.len()
 }
 
 /// What earlier units and runs say about those to come.

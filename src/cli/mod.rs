@@ -10,6 +10,7 @@ mod documents;
 mod foreseen;
 mod gaps;
 mod heatmap;
+mod live;
 mod planned;
 mod progress;
 mod quarantine;
@@ -86,7 +87,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Query(arguments) => query::query(&settings()?, &screen, arguments).await,
         Command::Rewrite(arguments) => rewrite::rewrite(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Changes(arguments) => query::changes(&settings()?, &screen, arguments).await,
-        Command::Check(arguments) => check::check(&settings()?, &screen, arguments),
+        Command::Check(arguments) => check::check(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::New(arguments) => check::new(&settings()?, &screen, arguments),
         Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,
         Command::Demo(arguments) => demo::demo(&settings()?, &screen, arguments, stop_on_signal()).await,

@@ -49,6 +49,8 @@ pub struct Decoder {
     /// Where the rows and the pagination's values are in a body.
     body: tree::Tree,
     next: Option<usize>,
+    /// Where the body says that there is another page.
+    more: Option<usize>,
     total: Option<usize>,
     records_path: String,
     absent_is_empty: bool,
@@ -115,6 +117,10 @@ impl Decoder {
     pub fn new(pipeline: &Pipeline) -> Decoder {
         let mut body = tree::Tree::default();
         body.rows_at(&pipeline.records.path);
+        let more = match &pipeline.pagination.kind {
+            PaginationKind::Cursor { more: Some(more), .. } => Some(body.want(more)),
+            _ => None,
+        };
         let (next, total) = match &pipeline.pagination.kind {
             PaginationKind::Cursor { next, .. } | PaginationKind::NextLink { next } => (Some(body.want(next)), None),
             PaginationKind::PageNumber { total_pages: total, .. } | PaginationKind::Offset { total, .. } => {
@@ -128,6 +134,7 @@ impl Decoder {
             schema: lake_schema(pipeline),
             body,
             next,
+            more,
             total,
             records_path: pipeline.records.path.to_string(),
             absent_is_empty: pipeline.records.absent_is_empty,
@@ -181,7 +188,8 @@ impl Decoder {
             return Err(DecodeError::Unreadable(format!("no records at `{}`", self.records_path)));
         }
         let capture = |slot: Option<usize>| slot.and_then(|slot| page.captures[slot]);
-        let next = next_token(capture(self.next))?;
+        let goes_on = self.more.is_none() || !matches!(capture(self.more), None | Some("null" | "false" | "\"\""));
+        let next = if goes_on { next_token(capture(self.next))? } else { None };
         let total = total(capture(self.total))?;
         let unknown = page.record.unknown.counts();
         Ok(PageFacts { next, total, unknown, ..page.reader.facts() })

@@ -39,6 +39,7 @@ fn account(id: &str, zone: &str) -> Account {
         name: format!("Shop {id}"),
         time_zone: zone.parse().expect("a zone"),
         currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 
@@ -65,6 +66,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
         description: String::new(),
         api: Api {
             base_url: "https://ads.example".parse().expect("a URL"),
+            servers: vec![],
             headers: Vec::new(),
             hosts: Vec::new(),
             connect_timeout: millisecond,
@@ -76,6 +78,8 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
         accounts: Accounts::List(Vec::new()),
         campaigns: None,
         request: RequestTemplate {
+            server: None,
+            batch: None,
             creates: None,
             method: crate::pipeline::Method::Get,
             path: "/rows".to_owned(),
@@ -87,7 +91,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             time: TimeText { format: TimeFormat::Date, zone: ZoneRule::Utc, end_inclusive: false },
         },
         pagination: Pagination {
-            kind: PaginationKind::Cursor { next: path("paging.next"), param: "cursor".to_owned() },
+            kind: PaginationKind::Cursor { next: path("paging.next"), more: None, param: "cursor".to_owned() },
             page_size: 10,
             page_size_param: None,
             max_pages: 10,

@@ -1,6 +1,6 @@
 //! Lists of accounts and campaigns: paginated like metrics, small enough to be read as JSON trees, and cached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono_tz::Tz;
@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::http::cache;
 use crate::http::client::Response;
 use crate::page::{Next, Pager};
-use crate::pipeline::{Accounts, CampaignList, Endpoint, JsonPath, Listing, PaginationKind};
-use crate::request::{Request, listing_request};
+use crate::pipeline::{AccountList, Accounts, CampaignList, Endpoint, JsonPath, Listing, PaginationKind};
+use crate::request::{Request, Whose, listing_request};
 use crate::state::CachedResponse;
 use crate::telemetry::Count;
 use crate::time::Instant;
@@ -80,14 +80,46 @@ enum Origin {
 impl Fetch {
     /// The accounts as the platform lists them.
     pub(super) async fn list_accounts(&self, stop: &CancellationToken, tape: &Tape) -> Result<Vec<Account>, Halt> {
-        let Accounts::Endpoint { list, time_zone, time_zone_default, currency } = &self.pipeline.accounts else {
-            return Ok(Vec::new());
-        };
+        let Accounts::Endpoint(rules) = &self.pipeline.accounts else { return Ok(Vec::new()) };
         let mut accounts = Vec::new();
-        for item in self.list(list, None, stop, tape, &mut 0).await?.items {
-            let time_zone = zone_of(&item, time_zone.as_ref(), *time_zone_default)?;
-            let currency = currency.as_ref().and_then(|path| text_at(path, &item.whole)).unwrap_or_default();
-            accounts.push(Account { id: item.id, name: item.name, time_zone, currency });
+        let Some(parents) = &rules.parents else {
+            for item in self.list(&rules.list, Whose::All, stop, tape, &mut 0).await?.items {
+                accounts.push(account_of(item, rules, "")?);
+            }
+            return Ok(accounts);
+        };
+        let found = self.list(&parents.list, Whose::All, stop, tape, &mut 0).await?.items;
+        let mut ids: Vec<String> = Vec::new();
+        for item in found {
+            if !ids.contains(&item.id) {
+                ids.push(item.id);
+            }
+        }
+        if self.glances {
+            ids.truncate(parents.per_request.max(1));
+        }
+        let mut chunks: VecDeque<&[String]> = ids.chunks(parents.per_request.max(1)).collect();
+        while let Some(chunk) = chunks.pop_front() {
+            let whose = Whose::Parents(chunk, parents.join);
+            let items = match self.list(&rules.list, whose, stop, tape, &mut 0).await {
+                Ok(whole) => whole.items,
+                // One closed door does not shut the others: which one it is, is found out by knocking at each.
+                Err(Halt::Gone { .. }) if chunk.len() > 1 => {
+                    for alone in chunk.chunks(1).rev() {
+                        chunks.push_front(alone);
+                    }
+                    continue;
+                }
+                Err(Halt::Gone { why }) => {
+                    tracing::warn!(parent = chunk.join(","), "nothing is listed there: {why}");
+                    continue;
+                }
+                Err(halt) => return Err(halt),
+            };
+            let parent = if let [only] = chunk { only.as_str() } else { "" };
+            for item in items {
+                accounts.push(account_of(item, rules, parent)?);
+            }
         }
         Ok(accounts)
     }
@@ -108,7 +140,7 @@ impl Fetch {
         let listed = cell.get_or_try_init(|| async {
             let mut campaigns = Campaigns::default();
             let mut seen = std::collections::HashSet::new();
-            let Whole { items, as_of } = self.list(&list.list, Some(account), stop, tape, sent).await?;
+            let Whole { items, as_of } = self.list(&list.list, Whose::Account(account), stop, tape, sent).await?;
             for item in &items {
                 if let Some(currency) = list.currency.as_ref().and_then(|path| text_at(path, &item.whole)) {
                     campaigns.currencies.insert(item.id.clone(), currency);
@@ -132,15 +164,17 @@ impl Fetch {
     async fn list(
         &self,
         list: &Listing,
-        account: Option<&Account>,
+        whose: Whose<'_>,
         stop: &CancellationToken,
         tape: &Tape,
         sent: &mut u32,
     ) -> Result<Whole, Halt> {
-        if let Some(whole) = self.list_from(Origin::Cache, list, account, stop, tape, sent).await? {
+        if !self.glances
+            && let Some(whole) = self.list_from(Origin::Cache, list, whose, stop, tape, sent).await?
+        {
             return Ok(whole);
         }
-        let listed = self.list_from(Origin::Platform, list, account, stop, tape, sent).await?;
+        let listed = self.list_from(Origin::Platform, list, whose, stop, tape, sent).await?;
         listed.ok_or_else(|| Error::internal("the platform was not asked for a list").into())
     }
 
@@ -149,16 +183,18 @@ impl Fetch {
         &self,
         origin: Origin,
         list: &Listing,
-        account: Option<&Account>,
+        whose: Whose<'_>,
         stop: &CancellationToken,
         tape: &Tape,
         sent: &mut u32,
     ) -> Result<Option<Whole>, Halt> {
+        let account = if let Whose::Account(account) = whose { Some(account) } else { None };
         let needs = Needs {
             endpoint: if account.is_some() { Endpoint::Campaigns } else { Endpoint::Accounts },
             accounts: account.map(|account| account.id.clone()).into_iter().collect(),
             // Everything else waits for a list.
             lane: Lane::Hourly,
+            calls: 1,
         };
         let mut pager = Pager::new(&self.pipeline.api, &list.pagination);
         let mut whole = Whole { items: Vec::new(), as_of: self.clock.now() };
@@ -166,7 +202,7 @@ impl Fetch {
             if stop.is_cancelled() {
                 return Err(Halt::Stopped);
             }
-            let request = listing_request(&self.pipeline.api, list, account, pager.at())?;
+            let request = listing_request(&self.pipeline.api, list, whose, pager.at())?;
             let page = match origin {
                 Origin::Cache => self.fresh_page(list, &request, &needs, tape).await?,
                 Origin::Platform => Some(self.list_page(list, &request, &needs, stop, tape, sent).await?),
@@ -174,6 +210,9 @@ impl Fetch {
             let Some(Page { listed, link, as_of }) = page else { return Ok(None) };
             whole.as_of = whole.as_of.min(as_of);
             whole.items.extend(listed.items);
+            if self.glances {
+                return Ok(Some(whole));
+            }
             match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
                 Ok(Next::End) => return Ok(Some(whole)),
@@ -211,7 +250,10 @@ impl Fetch {
     ) -> Result<Page, Halt> {
         let as_of = self.clock.now();
         let key = cache::key(request);
-        let stored = self.state.cached_response(&self.pipeline.name, &key).await?;
+        let stored = match self.glances {
+            true => None,
+            false => self.state.cached_response(&self.pipeline.name, &key).await?,
+        };
         // What cannot be read any more (the file names other paths now) is asked for anew.
         let known = stored.and_then(|known| Some((read_page(&known.body, list).ok()?, known)));
         let condition = known.as_ref().map(|(_, known)| known);
@@ -240,18 +282,37 @@ impl Fetch {
     /// Keeps an answer, unless it repeats a secret: some platforms write the token into their next links.
     async fn store(&self, key: &str, kept: &CachedResponse) -> Result<()> {
         let body = String::from_utf8_lossy(&kept.body);
-        if self.client().is_secret(&body) || kept.link.as_deref().is_some_and(|link| self.client().is_secret(link)) {
+        if self.glances
+            || self.client().is_secret(&body)
+            || kept.link.as_deref().is_some_and(|link| self.client().is_secret(link))
+        {
             return Ok(());
         }
         self.state.store_response(&self.pipeline.name, key, kept).await
     }
 }
 
-fn zone_of(item: &Item, path: Option<&JsonPath>, default: Option<Tz>) -> Result<Tz> {
-    match (path.and_then(|path| text_at(path, &item.whole)), default) {
+/// An item of the platform's list as an account that was found under `parent`.
+fn account_of(item: Item, rules: &AccountList, parent: &str) -> Result<Account> {
+    let time_zone = zone_of(&item, rules)?;
+    let currency = rules.currency.as_ref().and_then(|path| text_at(path, &item.whole)).unwrap_or_default();
+    let own = rules.parent.as_ref().and_then(|path| text_at(path, &item.whole));
+    let parent = own.unwrap_or_else(|| parent.to_owned());
+    Ok(Account { id: item.id, name: item.name, time_zone, currency, parent })
+}
+
+fn zone_of(item: &Item, rules: &AccountList) -> Result<Tz> {
+    if let Some(zone) = rules.time_zones.get(&item.id) {
+        return Ok(*zone);
+    }
+    let said = rules.time_zone.as_ref().and_then(|path| text_at(path, &item.whole));
+    if let Some(zone) = said.as_ref().and_then(|name| rules.time_zone_names.get(name)) {
+        return Ok(*zone);
+    }
+    match (said, rules.time_zone_default) {
         (Some(name), _) => name.parse().map_err(|_| {
             Error::platform(format!("account `{}` is in the time zone `{name}`, which is not an IANA name", item.id))
-                .hint("set `accounts.time_zone_default` and leave `accounts.time_zone` out if the platform names none")
+                .hint("say in `[accounts.time_zone_names]` what IANA calls it, or in `[accounts.time_zones]` where the account is")
         }),
         (None, Some(default)) => Ok(default),
         (None, None) => {
@@ -276,7 +337,9 @@ fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
                     items.push(item(value, list)?);
                 }
             }
-            Value::Object(_) if list.records.path.has_each() => items.push(item(value, list)?),
+            // One thing and not a list of them; or, with `*`, one of several.
+            Value::Object(_) => items.push(item(value, list)?),
+            Value::String(_) | Value::Number(_) if list.id.0.is_empty() => items.push(item(value, list)?),
             _ => return Err(Unread::Again(format!("`{}` holds no list", list.records.path))),
         }
     }
@@ -286,6 +349,8 @@ fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
         }
     }
     let (next, total) = match &list.pagination.kind {
+        // A token is no next page where the place that says so holds nothing.
+        PaginationKind::Cursor { more: Some(more), .. } if !holds_something(more, &document) => (None, None),
         PaginationKind::Cursor { next, .. } | PaginationKind::NextLink { next } => (text_at(next, &document), None),
         PaginationKind::PageNumber { total_pages: Some(path), .. }
         | PaginationKind::Offset { total: Some(path), .. } => (None, text_at(path, &document)),
@@ -306,6 +371,13 @@ fn item(value: &Value, list: &Listing) -> Result<Item, Unread> {
     let Some(id) = text_at(&list.id, value).filter(|id| !id.is_empty()) else {
         return Err(Unread::Final(format!("an item of `{}` has no id at `{}`", list.path, list.id)));
     };
+    let id = match &list.id_after {
+        None => id,
+        Some(before) => match id.split_once(before.as_str()) {
+            Some((_, id)) if !id.is_empty() => id.to_owned(),
+            _ => return Err(Unread::Final(format!("an id of `{}` is without `{before}` before it", list.path))),
+        },
+    };
     let name = list.name.as_ref().and_then(|path| text_at(path, value)).unwrap_or_default();
     Ok(Item { id, name, whole: value.clone(), text: String::new() })
 }
@@ -316,6 +388,12 @@ fn not_json(body: &[u8], error: &serde_json::Error) -> String {
         Some(b'<') => "the answer is not a page: HTML or XML instead of JSON".to_owned(),
         Some(_) => format!("the answer is not a page: {error}"),
     }
+}
+
+/// Whether `path` holds anything but null, `false` and the empty text.
+fn holds_something(path: &JsonPath, value: &Value) -> bool {
+    let nothing = |value: &Value| matches!(value, Value::Null | Value::Bool(false)) || value.as_str() == Some("");
+    path.values_in(value).into_iter().any(|value| !nothing(value))
 }
 
 /// The first text or number at `path`, as text; nothing for `""`, null and false.

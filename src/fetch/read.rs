@@ -15,12 +15,12 @@ use crate::cassette::Tape;
 use crate::decode::{DecodeError, PageContext, PageFacts, Rows, UnknownFields};
 use crate::error::{Error, Result as Outcome};
 use crate::page::{Next, PageCursor, Pager};
-use crate::pipeline::{Endpoint, PaginationKind, Pipeline, Placeholder};
+use crate::pipeline::{Align, Endpoint, PaginationKind, Pipeline, Placeholder, ZoneRule};
 use crate::refresh::grid_zone;
 use crate::request::{Request, metrics_request, needs_campaigns, uses};
 use crate::state::Lease;
 use crate::telemetry::Count;
-use crate::time::{Instant, hour_at};
+use crate::time::{Instant, Window, hour_at};
 use crate::unit::{Account, Unit};
 
 /// So often a unit whose token died in the middle begins again.
@@ -42,9 +42,9 @@ impl From<Halt> for NoSlice {
 
 /// What reading a unit has gathered. Dropped whole when anything fails.
 pub(super) struct Gathered {
-    rows: Rows,
+    pub(super) rows: Rows,
     /// Where each page's rows begin.
-    page_starts: Vec<usize>,
+    pub(super) page_starts: Vec<usize>,
     outside: u64,
     unknown: UnknownFields,
 }
@@ -187,7 +187,7 @@ impl Fetch {
         self.lease.get().ok_or_else(|| Error::internal("a request that creates something was made outside of a run"))
     }
 
-    async fn read_once(
+    pub(super) async fn read_once(
         &self,
         unit: &Unit,
         accounts: &[Account],
@@ -252,6 +252,9 @@ impl Fetch {
         sent: &mut u32,
         gathered: &mut Gathered,
     ) -> Result<(), Cut> {
+        if let Some(batch) = &self.pipeline.request.batch {
+            return self.read_batches(batch, reading, campaigns, sent, gathered).await;
+        }
         if !uses(&self.pipeline.request, Placeholder::Campaigns) {
             return self.read_chunk(reading, None, sent, gathered).await;
         }
@@ -270,7 +273,8 @@ impl Fetch {
         gathered: &mut Gathered,
     ) -> Result<(), Cut> {
         let part = reading.part;
-        let make = |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, part.window, campaigns, page);
+        let window = self.asked_of(part);
+        let make = |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, window, campaigns, page);
         let read = self.read_pages(reading, Endpoint::Metrics, make, sent, gathered).await;
         read.map_err(|cut| match cut {
             Cut::Halted(halt) => Cut::of(part, campaigns.map_or(0, <[String]>::len), halt),
@@ -311,6 +315,9 @@ impl Fetch {
             };
             gathered.page_starts.push(begins_at);
             self.take_in(gathered, &facts);
+            if self.glances {
+                return Ok(());
+            }
             match pager.next(&facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
                 Ok(Next::End) => return Ok(()),
@@ -324,10 +331,22 @@ impl Fetch {
             endpoint,
             accounts: reading.part.accounts.iter().map(|account| account.id.clone()).collect(),
             lane: reading.unit.lane,
+            calls: 1,
         }
     }
 
-    fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
+    /// The window that is written into the part's request. Dates of a clock that is neither UTC's nor the account's are those
+    /// that cover the window, and none of them may lie in the future.
+    pub(super) fn asked_of(&self, part: &Part) -> Window {
+        let rules = &self.pipeline;
+        if rules.window.align != Align::UtcDay || !matches!(rules.request.time.zone, ZoneRule::Fixed(_)) {
+            return part.window;
+        }
+        let ended = ended_at(rules, &part.accounts, self.clock.now());
+        ended.and_then(|ended| ended_by(part.window, ended)).unwrap_or(part.window)
+    }
+
+    pub(super) fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
         gathered.outside += facts.outside as u64;
         gathered.unknown.add(&facts.unknown);
         self.meter.add(Count::Pages, 1);
@@ -384,7 +403,7 @@ fn of_all(
     }
 }
 
-fn unread(error: DecodeError) -> Unread {
+pub(super) fn unread(error: DecodeError) -> Unread {
     match error {
         DecodeError::Unreadable(_) => Unread::Again(error.to_string()),
         DecodeError::Row { .. } => Unread::Final(error.to_string()),

@@ -11,8 +11,8 @@ use super::read::{Cut, Gathered, Reading};
 use super::send::{Answered, Halt, Refusal, Unread};
 use crate::http::client::Response;
 use crate::page::PageCursor;
-use crate::pipeline::{Endpoint, JsonPath, Poll, Report};
-use crate::request::{Request, body_hash, metrics_request, poll_request, rows_request, with_key};
+use crate::pipeline::{Endpoint, JsonPath, Poll, Report, ReportRows};
+use crate::request::{Request, body_hash, download_request, metrics_request, poll_request, rows_request, with_key};
 use crate::state::Creation;
 use crate::unit::Unit;
 use crate::usage::text_of;
@@ -22,7 +22,8 @@ const ROUNDS: u32 = 3;
 
 /// How a report ended.
 enum Ended {
-    Done,
+    /// It can be read; with the URL of its rows, where the answer names one.
+    Done { url: Option<String> },
     /// It will never be done.
     Lost(String),
 }
@@ -42,7 +43,7 @@ impl Fetch {
     /// The request that makes a part's report.
     fn creating(&self, part: &Part) -> Result<Request, Halt> {
         let first = PageCursor::first(&self.pipeline.pagination);
-        Ok(metrics_request(&self.pipeline, &part.accounts, part.window, None, &first)?)
+        Ok(metrics_request(&self.pipeline, &part.accounts, self.asked_of(part), None, &first)?)
     }
 
     async fn begin(&self, unit: &Unit, part: u32, request: &Request) -> Result<Creation, Halt> {
@@ -79,7 +80,10 @@ impl Fetch {
                 None => self.make(reading, report, &creation, sent).await?,
             };
             let ended = match self.wait_for(reading, report, &id, sent).await? {
-                Ended::Done => self.rows_of(reading, &id, sent, gathered).await?,
+                Ended::Done { url } => match &report.rows {
+                    ReportRows::Endpoint { .. } => self.rows_of(reading, &id, sent, gathered).await?,
+                    ReportRows::Url(_) => self.rows_at(reading, report, &id, url, sent, gathered).await?,
+                },
                 lost => lost,
             };
             let Ended::Lost(why) = ended else { return Ok(()) };
@@ -134,13 +138,13 @@ impl Fetch {
         let mut wait = poll.every;
         loop {
             let asking = reading.asking(&request, &needs, None);
-            let status = match self.ask(&asking, sent, |response| text_at(&poll.status, response)).await {
-                Ok(Answered::Read(status, _)) => status,
+            let (status, url) = match self.ask(&asking, sent, |response| standing(report, response)).await {
+                Ok(Answered::Read(standing, _)) => standing,
                 Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
                 Ok(Answered::Adopted(_)) => return Err(Refusal::unusable("a report's status cannot be adopted").into()),
                 Err(halt) => return is_lost(halt, id).map_err(|halt| Cut::of(reading.part, 0, halt)),
             };
-            if let Some(ended) = ended(poll, &status, id) {
+            if let Some(ended) = ended(poll, &status, url, id) {
                 return Ok(ended);
             }
             if began.elapsed() > poll.patience {
@@ -149,6 +153,41 @@ impl Fetch {
             }
             self.pause(wait, format!("report {id} is {status}"), reading.stop).await?;
             wait = next_wait(poll.cap, wait);
+        }
+    }
+
+    /// Reads the rows at the URL that the platform gave. Such URLs live for minutes: an expired one is asked for anew, once.
+    async fn rows_at(
+        &self,
+        reading: &Reading<'_>,
+        report: &Report,
+        id: &str,
+        url: Option<String>,
+        sent: &mut u32,
+        gathered: &mut Gathered,
+    ) -> Result<Ended, Cut> {
+        let mut url = url;
+        let mut asked_again = false;
+        loop {
+            // A report over nothing has no file.
+            let Some(at) = &url else { return Ok(Ended::Done { url: None }) };
+            let make = |_: &PageCursor| download_request(&self.pipeline, at);
+            let (mark, tape_mark) = (gathered.mark(), reading.tape.mark());
+            let why = match self.read_pages(reading, Endpoint::Download, make, sent, gathered).await {
+                Ok(()) => return Ok(Ended::Done { url: None }),
+                Err(Cut::Halted(Halt::Refused(Refusal { status: Some(401 | 403 | 404 | 410), why, .. }))) => why,
+                Err(cut) => return Err(cut),
+            };
+            gathered.back_to(&mark);
+            reading.tape.back_to(tape_mark);
+            if asked_again {
+                return Ok(Ended::Lost(format!("the rows of report {id}: {why}")));
+            }
+            asked_again = true;
+            match self.wait_for(reading, report, id, sent).await? {
+                Ended::Done { url: fresh } => url = fresh,
+                lost => return Ok(lost),
+            }
         }
     }
 
@@ -162,7 +201,7 @@ impl Fetch {
         let make = |page: &PageCursor| rows_request(&self.pipeline, &reading.part.accounts, id, page);
         let (mark, tape_mark) = (gathered.mark(), reading.tape.mark());
         match self.read_pages(reading, Endpoint::Download, make, sent, gathered).await {
-            Ok(()) => Ok(Ended::Done),
+            Ok(()) => Ok(Ended::Done { url: None }),
             Err(Cut::Halted(halt)) => {
                 let lost = is_lost(halt, id).map_err(|halt| Cut::of(reading.part, 0, halt))?;
                 // Pages of a report that is gone and pages of its successor do not belong together.
@@ -175,11 +214,21 @@ impl Fetch {
     }
 }
 
+/// Where a report stands: its status, and the URL of its rows where there is one.
+fn standing(report: &Report, response: &Response) -> Result<(String, Option<String>), Unread> {
+    let status = text_at(&report.poll.status, response)?;
+    let url = match &report.rows {
+        ReportRows::Endpoint { .. } => None,
+        ReportRows::Url(place) => text_at(place, response).ok().filter(|url| !url.is_empty()),
+    };
+    Ok((status, url))
+}
+
 /// What a status says; nothing while the report is being made.
-fn ended(poll: &Poll, status: &str, id: &str) -> Option<Ended> {
+fn ended(poll: &Poll, status: &str, url: Option<String>, id: &str) -> Option<Ended> {
     let is = |words: &[String]| words.iter().any(|word| word == status);
     if is(&poll.done) {
-        Some(Ended::Done)
+        Some(Ended::Done { url })
     } else if is(&poll.failed) {
         Some(Ended::Lost(format!("report {id} is {status}")))
     } else {

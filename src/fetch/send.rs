@@ -6,13 +6,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use super::Fetch;
+use super::{Fetch, glance};
 use crate::allowance::Needs;
 use crate::cassette::{Seen, Tape};
 use crate::classify::{Outcome, Reading, Verdict, classify};
 use crate::error::Error;
 use crate::http::client::{Client, Response};
-use crate::http::transport::TransportError;
+use crate::http::transport::{TransportError, TransportKind};
 use crate::pipeline::{Fault, Scope};
 use crate::quota::{Permit, Unpermitted};
 use crate::request::Request;
@@ -57,6 +57,8 @@ pub(super) struct Refusal {
     pub(super) fatal: bool,
     /// Whose fault it is, where a rule says so.
     pub(super) fault: Option<Fault>,
+    /// What broke, where there was no answer.
+    pub(super) broken: Option<TransportKind>,
 }
 
 impl Refusal {
@@ -69,6 +71,7 @@ impl Refusal {
             unauthorized: false,
             fatal: false,
             fault: None,
+            broken: None,
         })
     }
 }
@@ -120,12 +123,12 @@ struct Attempts {
 }
 
 /// An attempt and what came of it.
-struct Attempt {
-    answer: Result<Response, TransportError>,
+pub(super) struct Attempt {
+    pub(super) answer: Result<Response, TransportError>,
     /// What the answer told of the limits.
-    told: Vec<Told>,
+    pub(super) told: Vec<Told>,
     /// Who signed it.
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
 }
 
 impl Fetch {
@@ -174,7 +177,10 @@ impl Fetch {
         attempt: &Attempt,
     ) -> Result<Duration, Halt> {
         let (verdict, scope) = with_told(verdict, &attempt.told);
-        let decision = decide(&self.pipeline.retry, attempts.tries, attempts.elapsed, &verdict, rand::random());
+        let mut decision = decide(&self.pipeline.retry, attempts.tries, attempts.elapsed, &verdict, rand::random());
+        if self.glances {
+            decision = glance::once(decision, &verdict);
+        }
         let status = attempt.answer.as_ref().ok().map(|response| response.status);
         let throttled = matches!(verdict, Verdict::Throttled { .. });
         let why = reason(&verdict);
@@ -201,7 +207,7 @@ impl Fetch {
     }
 
     /// Reads the credentials anew. Gives whether they are others than `used`.
-    fn reauthorise(&self, used: &Arc<Client>) -> Result<bool, Halt> {
+    pub(super) fn reauthorise(&self, used: &Arc<Client>) -> Result<bool, Halt> {
         let mut current = self.client.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !Arc::ptr_eq(&current, used) {
             // Another worker was told the same and has read them.
@@ -218,29 +224,35 @@ impl Fetch {
     }
 
     fn judge(&self, asking: &Asking<'_>, attempt: &Attempt, tries: Tries) -> Verdict {
-        let reading = Reading {
-            rules: &self.pipeline.responses,
-            secrets: attempt.client.secrets(),
-            now: self.clock.now(),
-            refusals: tries.refusals,
-        };
+        let signed = asking.request.signed;
         match &attempt.answer {
-            Ok(response) => {
-                let outcome =
-                    Outcome::Answer { status: response.status, headers: &response.headers, body: &response.body };
-                match classify(&outcome, &reading) {
-                    Verdict::NotModified if asking.known.is_none() => {
-                        let why = "HTTP 304, though the request was not conditional".to_owned();
-                        Verdict::Fail { fault: None, why }
-                    }
-                    verdict => verdict,
+            Ok(response) => match self.meaning(response, &attempt.client, tries, signed) {
+                Verdict::NotModified if asking.known.is_none() => {
+                    let why = "HTTP 304, though the request was not conditional".to_owned();
+                    Verdict::Fail { fault: None, why }
                 }
-            }
+                verdict => verdict,
+            },
             Err(error) => {
                 let outcome = Outcome::Broken { why: &error.to_string(), may_pass: error.may_pass() };
-                classify(&outcome, &reading)
+                classify(&outcome, &self.reading(&attempt.client, tries, signed))
             }
         }
+    }
+
+    /// What an answer means; of one to an unsigned request, which the platform itself did not give, without the
+    /// pipeline's rules.
+    pub(super) fn meaning(&self, response: &Response, client: &Client, tries: Tries, signed: bool) -> Verdict {
+        let outcome = Outcome::Answer { status: response.status, headers: &response.headers, body: &response.body };
+        match classify(&outcome, &self.reading(client, tries, signed)) {
+            Verdict::Reauthorise { why } if !signed => Verdict::Fail { fault: None, why },
+            verdict => verdict,
+        }
+    }
+
+    fn reading<'a>(&'a self, client: &'a Client, tries: Tries, signed: bool) -> Reading<'a> {
+        let rules = if signed { self.pipeline.responses.as_slice() } else { &[] };
+        Reading { rules, secrets: client.secrets(), now: self.clock.now(), refusals: tries.refusals }
     }
 
     /// One sending. Stopping gives it a few seconds to end.
@@ -306,7 +318,7 @@ impl Fetch {
         }
     }
 
-    fn masked(&self, text: &str) -> String {
+    pub(super) fn masked(&self, text: &str) -> String {
         mask(text, self.client().secrets())
     }
 
@@ -333,7 +345,7 @@ fn record(asking: &Asking<'_>, attempt: &Attempt, read: bool) {
 }
 
 /// A refusal with what the headers told besides: whose limit it was, and the longest of the waits.
-fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
+pub(super) fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
     let Verdict::Throttled { wait, scope, why } = verdict else { return (verdict, Scope::App) };
     let full = |told: &&Told| {
         let said = &told.said;
@@ -350,7 +362,7 @@ fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
     (Verdict::Throttled { wait: wait.max(told_wait), scope: Some(scope), why }, scope)
 }
 
-fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> Halt {
+pub(super) fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> Halt {
     let unauthorized = matches!(verdict, Verdict::Reauthorise { .. });
     let unreachable = attempt.answer.as_ref().is_err_and(TransportError::unreachable);
     let fault = match verdict {
@@ -364,10 +376,11 @@ fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> 
         unauthorized,
         fatal: unauthorized || unreachable || fault == Some(Fault::Config),
         fault,
+        broken: attempt.answer.as_ref().err().map(|error| error.kind),
     })
 }
 
-fn reason(verdict: &Verdict) -> String {
+pub(super) fn reason(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Retry { why }
         | Verdict::Unreadable { why }

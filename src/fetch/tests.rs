@@ -5,19 +5,23 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
-use crate::pipeline::{CampaignList, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest};
+use crate::pipeline::{
+    CampaignList, JsonPath, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest,
+};
 use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
 use crate::secret::SecretSource;
 use crate::telemetry::Count;
 use crate::unit::{Lane, UnitKey};
 
 mod attributes;
+mod batches;
 mod credentials;
 mod faults;
 mod gone;
 mod limits;
 mod lists;
 mod paging;
+mod parents;
 mod reports;
 pub(crate) mod server;
 mod sizes;

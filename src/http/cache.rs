@@ -10,14 +10,19 @@ use reqwest::header::{AGE, CACHE_CONTROL, ETAG, HeaderMap, HeaderName, LAST_MODI
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::client::Response;
-use crate::request::{Request, method_word};
+use crate::request::{Request, body_hash, method_word};
 use crate::state::CachedResponse;
 use crate::time::Instant;
 
-/// The name under which an answer is kept: the method, the URL for people, and a hash of the whole URL, so that no
-/// token is stored and two pages never share a name.
+/// The name under which an answer is kept: the method, the URL for people, and a hash of the whole URL, the body and the
+/// headers, so that no token is stored and two pages never share a name, nor do the lists of two accounts of which only a
+/// header speaks.
 pub fn key(request: &Request) -> String {
-    let hash = xxh3_64(request.full_url().as_str().as_bytes());
+    let mut whole = format!("{} {:016x}", request.full_url(), body_hash(request));
+    for (name, value) in &request.headers {
+        whole.push_str(&format!("\n{name}: {value}"));
+    }
+    let hash = xxh3_64(whole.as_bytes());
     format!("{} {} {hash:016x}", method_word(request.method), request.redacted_url())
 }
 

@@ -197,7 +197,8 @@ impl Client {
         answered: impl FnOnce(),
     ) -> Result<Response, TransportError> {
         let at = place(&request.url);
-        if !named_by(&self.api, &request.url) {
+        let free = !request.signed && request.url.scheme() == "https";
+        if !free && !named_by(&self.api, &request.url) {
             // The pager has refused such links already; credentials are worth a second look.
             let text = format!("{at} is not a host that the pipeline names: nothing was sent");
             return Err(TransportError::new(TransportKind::Unsendable, text));
@@ -233,7 +234,8 @@ impl Client {
         if let Some(known) = known {
             conditional(headers, known);
         }
-        for (name, value) in &self.headers {
+        // Whoever is sent no credentials learns none of the secret headers either.
+        for (name, value) in self.headers.iter().filter(|_| request.signed) {
             headers.insert(name, value.clone());
         }
         match &request.body {
@@ -253,6 +255,7 @@ impl Client {
     fn signed_url(&self, request: &Request) -> Url {
         match &self.signing {
             Signing::Nothing => request.full_url(),
+            Signing::Query { .. } if !request.signed => request.full_url(),
             Signing::Query { value, .. } => self.url_with(request, value.expose()),
         }
     }
@@ -264,7 +267,9 @@ impl Client {
 
     fn url_with(&self, request: &Request, value: &str) -> Url {
         let mut url = request.full_url();
-        if let Signing::Query { name, .. } = &self.signing {
+        if let Signing::Query { name, .. } = &self.signing
+            && request.signed
+        {
             // A link may carry an old token under the same name: only one may go.
             if url.query_pairs().any(|(key, _)| key == *name) {
                 let kept: Vec<(String, String)> =
@@ -321,7 +326,8 @@ fn connections(api: &Api) -> Result<reqwest::Client> {
         .connect_timeout(api.connect_timeout)
         .tcp_nodelay(true)
         .pool_idle_timeout(Duration::from_secs(60));
-    if api.base_url.scheme() == "http" && api.hosts.is_empty() {
+    let plain = |url: &Url| url.scheme() == "http";
+    if plain(&api.base_url) && api.hosts.is_empty() && api.servers.iter().all(|(_, server)| plain(server)) {
         // No TLS will be spoken, so a machine without certificates will do.
         builder = builder.tls_certs_only([]);
     }

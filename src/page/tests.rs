@@ -40,7 +40,7 @@ fn follow(kind: PaginationKind, fed: &[PageFacts]) -> Vec<String> {
 }
 
 fn cursor() -> PaginationKind {
-    PaginationKind::Cursor { next: path("next"), param: "after".into() }
+    PaginationKind::Cursor { next: path("next"), more: None, param: "after".into() }
 }
 
 fn link() -> PaginationKind {

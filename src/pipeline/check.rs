@@ -6,14 +6,18 @@
 
 use std::collections::HashSet;
 
+use url::Url;
+
 use super::problem::{KeyPath, Problems};
 use super::schema::{CAMPAIGNS, RESTATEMENTS};
 use super::shared::SharedQuotas;
 use super::tree::Node;
-use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, raw};
+use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
+use crate::secret::SecretSource;
 
 mod attributes;
 mod columns;
+mod lists;
 mod quality;
 mod quotas;
 mod reconcile;
@@ -69,8 +73,8 @@ pub(super) fn check(
     let raw = checker.raw(&file.raw, &file.raw_max_size);
     let api = checker.api(&file.api);
     let auth = checker.auth(&file.auth);
-    let accounts = checker.accounts(&file.accounts);
-    let campaigns = file.campaigns.as_ref().map(|campaigns| checker.campaigns(campaigns, &file.accounts));
+    let accounts = checker.accounts(&file);
+    let campaigns = file.campaigns.as_ref().map(|campaigns| checker.campaigns(campaigns, &file));
     let window = checker.window(&file.window);
     let request = checker.request(&file);
     let pagination = checker.pagination(&root.key("pagination"), &file.pagination);
@@ -83,6 +87,7 @@ pub(super) fn check(
     let report = checker.report_rules(&file);
     let reconcile = checker.reconcile(&file);
     let quotas = checker.quotas(&file.quotas, shared);
+    checker.batch_fits(file.request.batch.as_ref(), quotas.as_deref().unwrap_or_default());
     let usage = checker.usage(&file.usage, &file.quotas, shared);
     let retry = checker.retry(&file.retry);
     let responses = checker.responses(&file);
@@ -170,6 +175,7 @@ impl Checker<'_> {
         let path = KeyPath::root().key("api");
         let base_url = self.base_url(&path.key("base_url"), &api.base_url);
         let headers = self.headers(&path.key("headers"), api);
+        let servers = self.servers(&path.key("servers"), api);
         let mut good_hosts = true;
         for (index, host) in api.hosts.iter().enumerate() {
             good_hosts &= self.host(&path.key("hosts").index(index), host).is_some();
@@ -184,6 +190,7 @@ impl Checker<'_> {
         Some(Api {
             base_url: base_url?,
             headers: headers?,
+            servers: servers?,
             hosts: api.hosts.clone(),
             connect_timeout: connect_timeout?,
             first_byte_timeout: first_byte_timeout?,
@@ -192,11 +199,23 @@ impl Checker<'_> {
         })
     }
 
+    fn servers(&mut self, path: &KeyPath, api: &raw::Api) -> Option<Vec<(String, Url)>> {
+        let mut servers = Vec::new();
+        for (name, url) in &api.servers {
+            servers.push((name.clone(), self.base_url(&path.key(name), url)?));
+        }
+        Some(servers)
+    }
+
     fn headers(&mut self, path: &KeyPath, api: &raw::Api) -> Option<Vec<(String, HeaderText)>> {
         let mut headers = Vec::new();
         let mut good = true;
         for (name, value) in &api.headers {
             let path = path.key(name);
+            // A secret's whereabouts hold no placeholders.
+            if SecretSource::parse(value).is_none() {
+                self.placeholders(&path, value, &[Placeholder::Account, Placeholder::Parent]);
+            }
             match (self.header_name(&path, name), self.header_value(&path, name, value)) {
                 (Some(()), Some(value)) => headers.push((name.clone(), value)),
                 _ => good = false,

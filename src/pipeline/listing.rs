@@ -3,7 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Column, Pagination, Records};
+use chrono_tz::Tz;
+use indexmap::IndexMap;
+use url::Url;
+
+use super::{Body, Column, Join, Method, Pagination, Records};
+use crate::secret::SecretSource;
 use crate::unit::Account;
 
 /// A place in a JSON body: keys joined by dots, `*` for every element of an array (or every value of an object).
@@ -78,16 +83,39 @@ pub enum Accounts {
     /// They are written in the file.
     List(Vec<Account>),
     /// The platform lists them.
-    Endpoint {
-        /// The request and its pages.
-        list: Box<Listing>,
-        /// Where an item's time zone is (an IANA name); `None`: every account is in `time_zone_default`.
-        time_zone: Option<JsonPath>,
-        /// The zone of accounts for which the platform gives none.
-        time_zone_default: Option<chrono_tz::Tz>,
-        /// Where an item's currency is.
-        currency: Option<JsonPath>,
-    },
+    Endpoint(Box<AccountList>),
+}
+
+/// How the platform lists its accounts.
+#[derive(Debug, Clone)]
+pub struct AccountList {
+    /// The request and its pages; sent for every parent where there are parents.
+    pub list: Listing,
+    /// What is asked for first.
+    pub parents: Option<Parents>,
+    /// Where an item says what `{parent}` stands for in requests about the account; `None`: the parent it was found under.
+    pub parent: Option<JsonPath>,
+    /// Where an item's time zone is (an IANA name); `None`: every account is in `time_zone_default`.
+    pub time_zone: Option<JsonPath>,
+    /// The zone of accounts for which the platform gives none.
+    pub time_zone_default: Option<Tz>,
+    /// Zones by account id, whatever the platform says.
+    pub time_zones: IndexMap<String, Tz>,
+    /// The platform's own names of zones.
+    pub time_zone_names: IndexMap<String, Tz>,
+    /// Where an item's currency is.
+    pub currency: Option<JsonPath>,
+}
+
+/// What accounts are found under.
+#[derive(Debug, Clone)]
+pub struct Parents {
+    /// The request and its pages.
+    pub list: Listing,
+    /// At most so many in one request for accounts.
+    pub per_request: usize,
+    /// How their ids become one parameter.
+    pub join: Join,
 }
 
 /// How an account's campaigns come.
@@ -104,16 +132,26 @@ pub struct CampaignList {
 /// A paginated list of things that change slowly: cached by ETag and `Cache-Control`.
 #[derive(Debug, Clone)]
 pub struct Listing {
-    /// Appended to the base URL; may hold `{account}` where the list is an account's.
+    /// GET or POST.
+    pub method: Method,
+    /// Appended to the server's URL; may hold `{account}` where the list is an account's.
     pub path: String,
     /// Query parameters.
     pub query: Parameters,
+    /// Query parameters whose values are secrets.
+    pub secrets: Vec<(String, SecretSource)>,
+    /// What a POST carries.
+    pub body: Body,
+    /// Another server than the base URL's.
+    pub server: Option<Url>,
     /// How its pages follow each other.
     pub pagination: Pagination,
     /// Where the items are.
     pub records: Records,
-    /// Where an item's id is.
+    /// Where an item's id is; the empty path: the item itself is the id.
     pub id: JsonPath,
+    /// The text after which the id begins.
+    pub id_after: Option<String>,
     /// Where an item's name is.
     pub name: Option<JsonPath>,
     /// It is asked for at most so often, whatever its answers say of caching.

@@ -38,20 +38,20 @@ mod validate;
 mod tests;
 
 pub use json_schema::json_schema;
-pub use listing::{Accounts, CampaignList, JsonPath, Listing, Parameters, Step};
+pub use listing::{AccountList, Accounts, CampaignList, JsonPath, Listing, Parameters, Parents, Step};
 pub use load::{load, load_folder, parse};
 pub use overrides::Override;
 pub use quality::{Limit, LimitValue, Quality, RowRules};
 pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitUnit, Weights};
 pub use reconcile::{Metric, Reconcile, Tolerance};
-pub use report::{KeyPlace, Poll, Report};
+pub use report::{KeyPlace, Poll, Report, ReportRows};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
 pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
 pub use rules::{Align, LakeLayout, Missing, PartitionBy, Raw, Retry, WindowRules};
 pub use shared::SharedQuotas;
 pub use starter::starter;
 pub use template::{
-    Body, Join, Method, Pagination, PaginationKind, Placeholder, RequestTemplate, TimeFormat, TimeText, ZoneRule,
+    Batch, Body, Join, Method, Pagination, PaginationKind, Placeholder, RequestTemplate, TimeFormat, TimeText, ZoneRule,
 };
 
 /// One pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
@@ -120,7 +120,9 @@ pub struct Api {
     pub base_url: Url,
     /// Sent with every request.
     pub headers: Vec<(String, HeaderText)>,
-    /// Hosts besides the base URL's to which a `next` link may lead.
+    /// Further servers by name.
+    pub servers: Vec<(String, Url)>,
+    /// Hosts besides the base URL's and the servers' to which a `next` link may lead.
     pub hosts: Vec<String>,
     /// For a connection to be made.
     pub connect_timeout: Duration,
@@ -135,7 +137,7 @@ pub struct Api {
 /// A header's value: open text, or a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderText {
-    /// As written.
+    /// As written, with placeholders for the account and its parent.
     Literal(String),
     /// Read when the run begins.
     Secret(SecretSource),

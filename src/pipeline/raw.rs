@@ -19,12 +19,12 @@ mod source;
 pub(crate) use quality::{ColumnRules, Limit, Quality};
 pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, WaitUnit, Weights};
 pub(crate) use reconcile::{Metric, Reconcile};
-pub(crate) use report::{Poll, Report};
+pub(crate) use report::{Poll, Report, ReportRows};
 pub(crate) use responses::{Action, Fault, Response, Wait};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
-    Accounts, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Pick, Records,
-    Repeated, Request, RequestTime, WindowEnd,
+    Accounts, Batch, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Parents,
+    Pick, Records, Repeated, Request, RequestTime, WindowEnd,
 };
 
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
@@ -141,9 +141,13 @@ pub(crate) enum Missing {
 pub(crate) struct Api {
     /// The http or https URL that every path is appended to.
     pub base_url: String,
-    /// Headers of every request by name. A value `env:NAME` or `file:PATH` is a secret.
+    /// Headers of every request by name. A value `env:NAME` or `file:PATH` is a secret. One that holds `{account}` or
+    /// `{parent}` goes with requests about one account (or parent) only.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
+    /// Further servers by name: http or https URLs, for endpoints that say `server = "NAME"`.
+    #[serde(default)]
+    pub servers: IndexMap<String, String>,
     /// Hosts besides the base URL's to which a next link may lead.
     #[serde(default)]
     pub hosts: Vec<String>,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{JsonPath, Parameters};
+use url::Url;
+
+use super::{Body, JsonPath, Method, Parameters};
 
 /// Where the key goes that makes repeated creations one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,19 +24,40 @@ pub struct Report {
     pub id: JsonPath,
     /// How it is asked after.
     pub poll: Poll,
-    /// Where its rows are: appended to the base URL; `{report}` is its id.
-    pub rows_path: String,
-    /// Query parameters of the rows' request.
-    pub rows_query: Parameters,
+    /// Where its rows are.
+    pub rows: ReportRows,
+}
+
+/// Where a report's rows are.
+#[derive(Debug, Clone)]
+pub enum ReportRows {
+    /// At an endpoint of the platform's.
+    Endpoint {
+        /// Appended to the server's URL; `{report}` is its id.
+        path: String,
+        /// Query parameters.
+        query: Parameters,
+        /// Another server than the base URL's.
+        server: Option<Url>,
+    },
+    /// At a URL that the answer which said "done" holds at this place. It is asked for without credentials; where there is
+    /// none, the report has no rows.
+    Url(JsonPath),
 }
 
 /// How a report is asked after.
 #[derive(Debug, Clone)]
 pub struct Poll {
-    /// Appended to the base URL; `{report}` is its id.
+    /// GET or POST.
+    pub method: Method,
+    /// Appended to the server's URL; `{report}` is its id.
     pub path: String,
     /// Query parameters.
     pub query: Parameters,
+    /// What a POST carries.
+    pub body: Body,
+    /// Another server than the base URL's.
+    pub server: Option<Url>,
     /// Where its status is.
     pub status: JsonPath,
     /// Statuses that mean it can be read.

@@ -1,5 +1,7 @@
 //! The metrics request with its placeholders, and how its pages follow each other.
 
+use url::Url;
+
 use super::{JsonPath, KeyPlace, Parameters};
 
 /// HTTP methods that a pipeline may use.
@@ -16,8 +18,12 @@ pub enum Method {
 pub struct RequestTemplate {
     /// GET or POST.
     pub method: Method,
-    /// Appended to the base URL.
+    /// Appended to the server's URL.
     pub path: String,
+    /// Another server than the base URL's.
+    pub server: Option<Url>,
+    /// Sends the requests of several accounts in one.
+    pub batch: Option<Batch>,
     /// Query parameters in the file's order.
     pub query: Parameters,
     /// What a POST carries.
@@ -32,6 +38,17 @@ pub struct RequestTemplate {
     pub time: TimeText,
     /// Whether sending it twice would do something twice, and where the key goes that prevents it.
     pub creates: Option<KeyPlace>,
+}
+
+/// Several requests in one: a form with an array of them, answered by an array of answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Where it is sent, appended to the base URL.
+    pub path: String,
+    /// At most so many requests in one.
+    pub size: usize,
+    /// The form's parameter with the array.
+    pub param: String,
 }
 
 /// What a POST carries.
@@ -55,6 +72,10 @@ pub enum Placeholder {
     Accounts,
     /// A chunk of the account's campaign ids, joined.
     Campaigns,
+    /// What the account was found under.
+    Parent,
+    /// The ids of several parents, joined.
+    Parents,
     /// The window's beginning.
     From,
     /// The window's end.
@@ -65,11 +86,23 @@ pub enum Placeholder {
     PageSize,
     /// The report's id.
     Report,
+    /// The year of the window's beginning.
+    FromYear,
+    /// Its month, 1 to 12.
+    FromMonth,
+    /// Its day of the month.
+    FromDay,
+    /// The year of the window's end.
+    ToYear,
+    /// Its month, 1 to 12.
+    ToMonth,
+    /// Its day of the month.
+    ToDay,
 }
 
 impl Placeholder {
     /// All of them with their words.
-    pub const ALL: [(Placeholder, &'static str); 8] = [
+    pub const ALL: [(Placeholder, &'static str); 16] = [
         (Placeholder::Account, "account"),
         (Placeholder::Accounts, "accounts"),
         (Placeholder::Campaigns, "campaigns"),
@@ -78,6 +111,14 @@ impl Placeholder {
         (Placeholder::TimeZone, "time_zone"),
         (Placeholder::PageSize, "page_size"),
         (Placeholder::Report, "report"),
+        (Placeholder::Parent, "parent"),
+        (Placeholder::Parents, "parents"),
+        (Placeholder::FromYear, "from_year"),
+        (Placeholder::FromMonth, "from_month"),
+        (Placeholder::FromDay, "from_day"),
+        (Placeholder::ToYear, "to_year"),
+        (Placeholder::ToMonth, "to_month"),
+        (Placeholder::ToDay, "to_day"),
     ];
 }
 
@@ -152,6 +193,8 @@ pub enum PaginationKind {
     Cursor {
         /// Where it is.
         next: JsonPath,
+        /// A place that holds something only where there is another page.
+        more: Option<JsonPath>,
         /// What it is sent as.
         param: String,
     },

@@ -5,6 +5,7 @@ use crate::error::ErrorKind;
 
 mod answers;
 mod campaigns;
+mod lists;
 mod meaning;
 mod quality;
 mod quotas;

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Parameter, RequestBody};
 use crate::error::{Error, Result};
-use crate::pipeline::{Api, Body, Join, Placeholder, TimeFormat, TimeText, ZoneRule};
+use crate::pipeline::{Body, Join, Placeholder, TimeFormat, TimeText, ZoneRule};
 use crate::time::{Instant, Window, date_at, local};
 use crate::unit::Account;
 
@@ -46,6 +46,8 @@ pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
 pub(super) struct Values<'a> {
     pub(super) accounts: &'a [Account],
     pub(super) campaigns: &'a [String],
+    /// What accounts are asked for under; empty in requests about accounts, which know their own.
+    pub(super) parents: &'a [String],
     pub(super) window: Option<Window>,
     /// The report's id; empty where there is none.
     pub(super) report: &'a str,
@@ -55,7 +57,7 @@ pub(super) struct Values<'a> {
 }
 
 impl Values<'_> {
-    pub(super) fn url(&self, api: &Api, path: &str) -> Result<Url> {
+    pub(super) fn url(&self, base: &Url, path: &str) -> Result<Url> {
         let mut filled = String::new();
         for part in parts(path) {
             match part {
@@ -70,7 +72,7 @@ impl Values<'_> {
         if filled.split('/').any(|segment| segment == "." || segment == "..") {
             return Err(Error::bad_input(format!("the path `{filled}` holds `.` or `..`, which no id may be")));
         }
-        let base = api.base_url.as_str().trim_end_matches('/');
+        let base = base.as_str().trim_end_matches('/');
         let text = format!("{base}/{}", filled.trim_start_matches('/'));
         Url::parse(&text).map_err(|error| Error::bad_input(format!("`{text}` is not a URL")).because(error))
     }
@@ -122,6 +124,18 @@ impl Values<'_> {
             match (only, self.several(only)) {
                 (_, Some(ids)) if self.join != Join::Comma => return Value::from(ids),
                 (Placeholder::PageSize, _) => return Value::from(self.page_size),
+                (
+                    Placeholder::FromYear
+                    | Placeholder::FromMonth
+                    | Placeholder::FromDay
+                    | Placeholder::ToYear
+                    | Placeholder::ToMonth
+                    | Placeholder::ToDay,
+                    _,
+                ) => {
+                    let written = self.one(only);
+                    return written.parse::<i64>().map_or(Value::String(written), Value::from);
+                }
                 (Placeholder::From | Placeholder::To, _) => {
                     let written = self.one(only);
                     let number = match self.time.format {
@@ -158,9 +172,17 @@ impl Values<'_> {
         match placeholder {
             Placeholder::Accounts => Some(self.accounts.iter().map(|account| account.id.clone()).collect()),
             Placeholder::Campaigns => Some(self.campaigns.to_vec()),
+            Placeholder::Parents => Some(self.parents.to_vec()),
             Placeholder::Account
+            | Placeholder::Parent
             | Placeholder::From
+            | Placeholder::FromYear
+            | Placeholder::FromMonth
+            | Placeholder::FromDay
             | Placeholder::To
+            | Placeholder::ToYear
+            | Placeholder::ToMonth
+            | Placeholder::ToDay
             | Placeholder::TimeZone
             | Placeholder::PageSize
             | Placeholder::Report => None,
@@ -171,18 +193,51 @@ impl Values<'_> {
     fn one(&self, placeholder: Placeholder) -> String {
         let account = self.accounts.first();
         let zone = account.map_or(Tz::UTC, |account| account.time_zone);
+        if let Some(window) = self.window
+            && let Some(number) = date_part(placeholder, window, self.time, zone)
+        {
+            return number;
+        }
         match (placeholder, self.window) {
             (Placeholder::Account, _) => account.map(|account| account.id.clone()).unwrap_or_default(),
+            (Placeholder::Parent, _) => {
+                account.map(|account| &account.parent).or(self.parents.first()).cloned().unwrap_or_default()
+            }
             (Placeholder::TimeZone, _) => zone.name().to_owned(),
             (Placeholder::PageSize, _) => self.page_size.to_string(),
             (Placeholder::Report, _) => self.report.to_owned(),
             (Placeholder::From, Some(window)) => begin_text(window, self.time, zone),
             (Placeholder::To, Some(window)) => end_text(window, self.time, zone),
-            (Placeholder::From | Placeholder::To, None) | (Placeholder::Accounts | Placeholder::Campaigns, _) => {
-                String::new()
-            }
+            // Those of a window are written above, those of several ids by `several`.
+            _ => String::new(),
         }
     }
+
+    /// A header's value; `None` where it names an account or a parent and this request is about none.
+    pub(super) fn header(&self, text: &str) -> Option<String> {
+        let pieces = parts(text).into_iter().map(|part| match part {
+            Part::Literal(literal) => Some(literal.to_owned()),
+            Part::Slot(placeholder) => Some(self.one(placeholder)).filter(|found| !found.is_empty()),
+        });
+        pieces.collect()
+    }
+}
+
+/// Year, month or day of the window's first or last day, by the rule for `{from}` and `{to}`; without padding.
+fn date_part(placeholder: Placeholder, window: Window, time: TimeText, account_zone: Tz) -> Option<String> {
+    let time = TimeText { format: TimeFormat::Date, ..time };
+    let text = match placeholder {
+        Placeholder::FromYear | Placeholder::FromMonth | Placeholder::FromDay => begin_text(window, time, account_zone),
+        Placeholder::ToYear | Placeholder::ToMonth | Placeholder::ToDay => end_text(window, time, account_zone),
+        _ => return None,
+    };
+    let mut parts = text.splitn(3, '-');
+    let part = match placeholder {
+        Placeholder::FromYear | Placeholder::ToYear => parts.next(),
+        Placeholder::FromMonth | Placeholder::ToMonth => parts.nth(1),
+        _ => parts.nth(2),
+    };
+    part.map(|part| part.trim_start_matches('0').to_owned())
 }
 
 /// The window's beginning as the platform wants it written.

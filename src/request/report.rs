@@ -1,10 +1,12 @@
 //! Requests about a report that was made.
 
+use url::Url;
+
 use super::fill::Values;
-use super::{Request, RequestBody, headers, turn_to};
+use super::{Request, RequestBody, base, headers, turn_to};
 use crate::error::{Error, Result};
-use crate::page::PageCursor;
-use crate::pipeline::{Method, Parameters, Pipeline, Report};
+use crate::page::{PageCursor, named_by};
+use crate::pipeline::{Body, Method, Parameters, Pipeline, Report, ReportRows};
 use crate::unit::Account;
 
 /// The question whether the report `report` over `accounts` is done.
@@ -13,7 +15,14 @@ use crate::unit::Account;
 /// An id that is empty or cannot stand in a path (`.`, `..`), a URL that is none, or a pipeline without `[report]`.
 pub fn poll_request(pipeline: &Pipeline, accounts: &[Account], report: &str) -> Result<Request> {
     let poll = &rules(pipeline)?.poll;
-    about(pipeline, accounts, report, &poll.path, &poll.query)
+    let template = Template {
+        method: poll.method,
+        path: &poll.path,
+        query: &poll.query,
+        body: &poll.body,
+        server: poll.server.as_ref(),
+    };
+    about(pipeline, accounts, report, &template)
 }
 
 /// One page of the rows of the report `report` over `accounts`.
@@ -21,10 +30,43 @@ pub fn poll_request(pipeline: &Pipeline, accounts: &[Account], report: &str) -> 
 /// # Errors
 /// As [`poll_request`].
 pub fn rows_request(pipeline: &Pipeline, accounts: &[Account], report: &str, page: &PageCursor) -> Result<Request> {
-    let rules = rules(pipeline)?;
-    let mut request = about(pipeline, accounts, report, &rules.rows_path, &rules.rows_query)?;
+    let ReportRows::Endpoint { path, query, server } = &rules(pipeline)?.rows else {
+        return Err(Error::internal("the rows of this report are at a URL that the platform gives"));
+    };
+    let template = Template { method: Method::Get, path, query, body: &Body::None, server: server.as_ref() };
+    let mut request = about(pipeline, accounts, report, &template)?;
     turn_to(&mut request, page);
     Ok(request)
+}
+
+/// The request for the rows of a report at a URL that the platform gave. It is unsigned.
+///
+/// # Errors
+/// A text that is no URL, or one that leads to neither https nor a server of the pipeline's. It is not repeated: it usually
+/// holds a signature.
+pub fn download_request(pipeline: &Pipeline, url: &str) -> Result<Request> {
+    let refused = |what: &str| Error::platform(format!("the URL of a report's rows {what}"));
+    let url = Url::parse(url.trim()).map_err(|_| refused("is none"))?;
+    if url.scheme() != "https" && !named_by(&pipeline.api, &url) {
+        return Err(refused("is not https").hint("nothing was asked for there"));
+    }
+    Ok(Request {
+        method: Method::Get,
+        url,
+        query: Vec::new(),
+        headers: vec![("accept".to_owned(), "*/*".to_owned())],
+        body: RequestBody::None,
+        signed: false,
+    })
+}
+
+/// A request about a report, before its placeholders are filled.
+struct Template<'a> {
+    method: Method,
+    path: &'a str,
+    query: &'a Parameters,
+    body: &'a Body,
+    server: Option<&'a Url>,
 }
 
 fn rules(pipeline: &Pipeline) -> Result<&Report> {
@@ -32,7 +74,7 @@ fn rules(pipeline: &Pipeline) -> Result<&Report> {
     pipeline.report.as_ref().ok_or_else(missing)
 }
 
-fn about(pipeline: &Pipeline, accounts: &[Account], report: &str, path: &str, query: &Parameters) -> Result<Request> {
+fn about(pipeline: &Pipeline, accounts: &[Account], report: &str, template: &Template<'_>) -> Result<Request> {
     if report.is_empty() {
         return Err(Error::bad_input("the platform gave an empty text as the id of a report")
             .hint("look at `report.id`: it names the place of the id in the answer to the making of a report"));
@@ -40,18 +82,21 @@ fn about(pipeline: &Pipeline, accounts: &[Account], report: &str, path: &str, qu
     let values = Values {
         accounts,
         campaigns: &[],
+        parents: &[],
         window: None,
         report,
         time: pipeline.request.time,
         page_size: pipeline.pagination.page_size,
         join: pipeline.request.join,
     };
+    let body = values.body(template.body);
     Ok(Request {
-        method: Method::Get,
-        url: values.url(&pipeline.api, path)?,
-        query: values.parameters(query.iter()),
-        headers: headers(&pipeline.api, &RequestBody::None),
-        body: RequestBody::None,
+        method: template.method,
+        url: values.url(base(&pipeline.api, template.server), template.path)?,
+        query: values.parameters(template.query.iter()),
+        headers: headers(&pipeline.api, &values, &body),
+        body,
+        signed: true,
     })
 }
 
@@ -79,6 +124,9 @@ mod tests {
         pipeline.report = Some(Report {
             id: path("report_id"),
             poll: Poll {
+                method: Method::Get,
+                body: Body::None,
+                server: None,
                 path: "/accounts/{account}/reports/{report}".into(),
                 query: texts(&[("fields", "status")]),
                 status: path("status"),
@@ -88,8 +136,11 @@ mod tests {
                 cap: Duration::from_secs(30),
                 patience: Duration::from_secs(3_600),
             },
-            rows_path: "/reports/{report}/rows".into(),
-            rows_query: texts(&[("of", "{account}"), ("id", "{report}")]),
+            rows: ReportRows::Endpoint {
+                path: "/reports/{report}/rows".into(),
+                query: texts(&[("of", "{account}"), ("id", "{report}")]),
+                server: None,
+            },
         });
         pipeline
     }

@@ -260,6 +260,11 @@ mod tests {
         };
         assert!(due(&acme, Ask::Due).is_empty(), "no list at all");
         let list = Listing {
+            method: crate::pipeline::Method::Get,
+            secrets: vec![],
+            body: crate::pipeline::Body::None,
+            server: None,
+            id_after: None,
             path: "/campaigns".into(),
             query: texts(&[]),
             pagination: pages(crate::pipeline::PaginationKind::None),

@@ -5,7 +5,9 @@ use std::time::Duration as Wait;
 
 use super::*;
 use crate::fetch::tests::server::{Reply, Server};
-use crate::pipeline::{Accounts, Body, KeyPlace, Method, Poll, Report, ResponseAction, ResponseRule, Scope, ValueTest};
+use crate::pipeline::{
+    Accounts, Body, KeyPlace, Method, Poll, Report, ReportRows, ResponseAction, ResponseRule, Scope, ValueTest,
+};
 use crate::refresh::Learned;
 use crate::request::tests::{account, at, path, pipeline, texts, window};
 use crate::state::PublishedUnit;
@@ -144,6 +146,9 @@ async fn reporting() -> Scene {
     scene.pipeline.report = Some(Report {
         id: path("id"),
         poll: Poll {
+            method: Method::Get,
+            body: Body::None,
+            server: None,
             path: "/reports/{report}".into(),
             query: texts(&[]),
             status: path("status"),
@@ -153,8 +158,7 @@ async fn reporting() -> Scene {
             cap: Wait::from_millis(1),
             patience: Wait::from_secs(60),
         },
-        rows_path: "/reports/{report}/rows".into(),
-        rows_query: texts(&[]),
+        rows: ReportRows::Endpoint { path: "/reports/{report}/rows".into(), query: texts(&[]), server: None },
     });
     scene
 }

@@ -40,10 +40,10 @@ impl State {
             for account in accounts {
                 sqlx::query(
                     "INSERT INTO accounts (pipeline, account_id, name, time_zone, currency, started, watermark, \
-                     first_seen, last_listed) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7) \
+                     first_seen, last_listed, parent) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8) \
                      ON CONFLICT (pipeline, account_id) DO UPDATE SET name = excluded.name, \
                      time_zone = excluded.time_zone, currency = excluded.currency, \
-                     last_listed = excluded.last_listed",
+                     last_listed = excluded.last_listed, parent = excluded.parent",
                 )
                 .bind(pipeline)
                 .bind(&account.id)
@@ -52,6 +52,7 @@ impl State {
                 .bind(&account.currency)
                 .bind(seconds(start))
                 .bind(seconds(now))
+                .bind(&account.parent)
                 .execute(&mut *transaction)
                 .await?;
             }
@@ -65,7 +66,7 @@ impl State {
     pub async fn accounts(&self, pipeline: &str) -> Result<Vec<KnownAccount>> {
         let work = async {
             let rows = sqlx::query(
-                "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed \
+                "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed, parent \
                  FROM accounts WHERE pipeline = $1 ORDER BY account_id",
             )
             .bind(pipeline)
@@ -84,7 +85,7 @@ pub(super) async fn known_account(
     id: &str,
 ) -> Result<Option<KnownAccount>, Trouble> {
     let row = sqlx::query(
-        "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed \
+        "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed, parent \
          FROM accounts WHERE pipeline = $1 AND account_id = $2",
     )
     .bind(pipeline)
@@ -96,8 +97,9 @@ pub(super) async fn known_account(
 
 fn known_from(row: &SqliteRow) -> Result<KnownAccount, Trouble> {
     let zone: &str = row.try_get("time_zone")?;
+    let account = new_account(row.try_get("account_id")?, row.try_get("name")?, zone, row.try_get("currency")?)?;
     Ok(KnownAccount {
-        account: new_account(row.try_get("account_id")?, row.try_get("name")?, zone, row.try_get("currency")?)?,
+        account: Account { parent: row.try_get("parent")?, ..account },
         watermark: moment(row.try_get("watermark")?)?,
         started: moment(row.try_get("started")?)?,
         first_seen: moment(row.try_get("first_seen")?)?,

@@ -53,6 +53,7 @@ fn account_in(id: &str, zone: &str) -> Account {
         name: format!("Shop {id} \"München\""),
         time_zone: zone.parse().expect("a zone"),
         currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 

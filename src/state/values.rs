@@ -47,6 +47,9 @@ struct StoredAccount {
     name: String,
     time_zone: String,
     currency: String,
+    /// Units of before there were parents have none.
+    #[serde(default)]
+    parent: String,
 }
 
 /// A unit's accounts as JSON, in their order.
@@ -58,6 +61,7 @@ pub(super) fn accounts_text(accounts: &[Account]) -> Result<String, Trouble> {
             name: account.name.clone(),
             time_zone: account.time_zone.name().to_owned(),
             currency: account.currency.clone(),
+            parent: account.parent.clone(),
         })
         .collect();
     serde_json::to_string(&stored)
@@ -70,14 +74,17 @@ pub(super) fn accounts_from(text: &str) -> Result<Vec<Account>, Trouble> {
         .map_err(|error| Error::storage("a unit's accounts are not the JSON that was written").because(error))?;
     stored
         .into_iter()
-        .map(|account| new_account(account.id, account.name, &account.time_zone, account.currency))
+        .map(|account| {
+            let known = new_account(account.id, account.name, &account.time_zone, account.currency)?;
+            Ok(Account { parent: account.parent, ..known })
+        })
         .collect()
 }
 
-/// An account as it was stored.
+/// An account as it was stored, without its parent.
 pub(super) fn new_account(id: String, name: String, zone: &str, currency: String) -> Result<Account, Trouble> {
     let time_zone = zone_of(&id, zone)?;
-    Ok(Account { id, name, time_zone, currency })
+    Ok(Account { id, name, time_zone, currency, parent: String::new() })
 }
 
 /// The stored zone of the account `id`; the error names the account.

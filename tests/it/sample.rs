@@ -11,7 +11,7 @@ use hourmark::unit::Account;
 
 fn account(id: &str, zone: &str) -> Account {
     let time_zone = zone.parse().expect("a zone");
-    Account { id: id.into(), name: String::new(), time_zone, currency: String::new() }
+    Account { id: id.into(), name: String::new(), time_zone, currency: String::new(), parent: String::new() }
 }
 
 #[test]

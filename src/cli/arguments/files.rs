@@ -83,6 +83,11 @@ pub(in crate::cli) struct CheckArguments {
     /// Pipeline files, or names of pipelines in the folder
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<String>,
+
+    /// Asks the platform once (the accounts' first page, or the smallest request) and says what is wrong: the token, a
+    /// permission, the account or the network
+    #[arg(long)]
+    pub live: bool,
 }
 
 /// `new`

@@ -5,6 +5,11 @@ use crate::pipeline::{CampaignList, Listing, PaginationKind};
 
 fn list(columns: Vec<Column>) -> CampaignList {
     let listing = Listing {
+        method: crate::pipeline::Method::Get,
+        secrets: vec![],
+        body: crate::pipeline::Body::None,
+        server: None,
+        id_after: None,
         path: "/campaigns".to_owned(),
         query: Parameters::default(),
         pagination: Pagination { kind: PaginationKind::None, page_size: 0, page_size_param: None, max_pages: 1 },

@@ -149,7 +149,7 @@ fn records_in_many_places() {
     }
     // A key that is named otherwise is no record.
     let mut keyed = at_path("*");
-    keyed.pagination.kind = PaginationKind::Cursor { next: path("bookmark"), param: "b".to_owned() };
+    keyed.pagination.kind = PaginationKind::Cursor { next: path("bookmark"), more: None, param: "b".to_owned() };
     let read = facts(&keyed, &format!(r#"{{"7":[{ROW}],"bookmark":"abc"}}"#));
     assert_eq!((read.records, read.next.as_deref()), (1, Some("abc")));
 

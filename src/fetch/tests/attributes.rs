@@ -9,9 +9,14 @@ const LISTED: &str =
 
 fn kept_list(every: Duration) -> CampaignList {
     let list = Listing {
+        method: crate::pipeline::Method::Get,
+        secrets: vec![],
+        body: crate::pipeline::Body::None,
+        server: None,
+        id_after: None,
         path: "/accounts/{account}/campaigns".into(),
         query: texts(&[]),
-        pagination: pages(PaginationKind::Cursor { next: path("next"), param: "after".into() }),
+        pagination: pages(PaginationKind::Cursor { next: path("next"), more: None, param: "after".into() }),
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: Some(path("name")),

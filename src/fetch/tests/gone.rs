@@ -1,6 +1,7 @@
 //! Accounts that the platform no longer gives: left out, and everybody else goes on.
 
 use super::*;
+use crate::pipeline::{Body, Method};
 
 /// A platform that gave account 2 away; each other account has a row.
 async fn bench() -> Bench {
@@ -63,6 +64,11 @@ async fn a_unit_of_nobody_else_is_gone() {
 async fn a_list_of_campaigns_may_tell_it_too() {
     let mut bench = bench().await;
     let list = Listing {
+        method: Method::Get,
+        secrets: vec![],
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: "/campaigns".into(),
         query: texts(&[("accounts", "{account}")]),
         pagination: pages(PaginationKind::None),

@@ -2,13 +2,19 @@
 
 use super::*;
 use crate::fetch::Unlisted;
+use crate::pipeline::{AccountList, Body, Method};
 use tokio_util::sync::CancellationToken;
 
 fn listing(place: &str) -> Listing {
     Listing {
+        method: Method::Get,
+        secrets: vec![],
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: place.into(),
         query: texts(&[]),
-        pagination: pages(PaginationKind::Cursor { next: path("next"), param: "after".into() }),
+        pagination: pages(PaginationKind::Cursor { next: path("next"), more: None, param: "after".into() }),
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: Some(path("name")),
@@ -17,14 +23,22 @@ fn listing(place: &str) -> Listing {
     }
 }
 
-async fn with_accounts(script: Vec<Reply>) -> Bench {
-    let mut bench = Bench::new(script).await;
-    bench.pipeline.accounts = Accounts::Endpoint {
-        list: Box::new(listing("/accounts")),
+pub(super) fn account_list(list: Listing) -> AccountList {
+    AccountList {
+        list,
+        parents: None,
+        parent: None,
         time_zone: Some(path("zone")),
         time_zone_default: None,
+        time_zones: Default::default(),
+        time_zone_names: Default::default(),
         currency: Some(path("money.code")),
-    };
+    }
+}
+
+async fn with_accounts(script: Vec<Reply>) -> Bench {
+    let mut bench = Bench::new(script).await;
+    bench.pipeline.accounts = Accounts::Endpoint(Box::new(account_list(listing("/accounts"))));
     bench
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::pipeline::{Body, IdSource, KeyPlace, Method, Poll, Report};
+use crate::pipeline::{Body, IdSource, KeyPlace, Method, Poll, Report, ReportRows};
 use crate::state::{Creation, CreationEnd};
 
 fn made(id: &str) -> Reply {
@@ -30,6 +30,9 @@ async fn bench(script: Vec<Reply>) -> Bench {
     bench.pipeline.report = Some(Report {
         id: path("report_id"),
         poll: Poll {
+            method: Method::Get,
+            body: Body::None,
+            server: None,
             path: "/reports/{report}".into(),
             query: texts(&[]),
             status: path("status"),
@@ -39,8 +42,7 @@ async fn bench(script: Vec<Reply>) -> Bench {
             cap: Duration::from_millis(3),
             patience: Duration::from_secs(60),
         },
-        rows_path: "/reports/{report}/rows".into(),
-        rows_query: texts(&[]),
+        rows: ReportRows::Endpoint { path: "/reports/{report}/rows".into(), query: texts(&[]), server: None },
     });
     bench
 }
@@ -291,6 +293,11 @@ async fn rows_that_are_answered_at_once_have_a_key_for_each_page() {
 #[tokio::test]
 async fn chunks_of_campaigns_keep_their_keys_after_a_restart() {
     let list = Listing {
+        method: Method::Get,
+        secrets: vec![],
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: "/campaigns".into(),
         query: texts(&[]),
         pagination: pages(PaginationKind::None),
@@ -312,4 +319,71 @@ async fn chunks_of_campaigns_keep_their_keys_after_a_restart() {
     let keys = bench.keys_sent();
     assert_eq!([&keys[0], &keys[1]], [&keys[2], &keys[3]], "{keys:?}");
     assert_ne!(keys[0], keys[1]);
+}
+
+/// A report whose rows are at a URL that the platform gives when it is done.
+async fn behind_url(script: Vec<Reply>) -> Bench {
+    let mut bench = bench(script).await;
+    let report = bench.pipeline.report.as_mut().expect("a report");
+    report.rows = ReportRows::Url(path("url"));
+    report.poll.method = Method::Post;
+    report.poll.path = "/poll".into();
+    report.poll.body = Body::Json(serde_json::json!({"Id": "{report}"}));
+    bench.pipeline.pagination = pages(PaginationKind::None);
+    bench
+}
+
+fn done_at(url: &str) -> Reply {
+    Reply::ok(&format!(r#"{{"status":"done","url":{url}}}"#))
+}
+
+#[tokio::test]
+async fn rows_behind_a_url_are_asked_for_without_credentials() {
+    let files = Server::start(vec![one_row()]).await;
+    let url = format!("\"{}/file?sig=s3cret\"", files.base());
+    let mut bench = behind_url(vec![made("r1"), is("pending"), done_at(&url)]).await;
+    bench.pipeline.api.servers = vec![("files".into(), files.base().parse().expect("a URL"))];
+    let slice = bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
+    assert_eq!(clicks(&slice), [("a".to_owned(), 1)]);
+    assert_eq!(bench.calls(), ["POST /reports", "POST /poll", "POST /poll"]);
+    assert!(bench.server.requests()[1].ends_with(r#"{"Id":"r1"}"#));
+    assert_eq!(files.targets(), ["/file?sig=s3cret"]);
+    assert_eq!(files.headers("authorization"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_report_without_a_url_has_no_rows() {
+    for nothing in ["null", "\"\""] {
+        let bench = behind_url(vec![made("r1"), done_at(nothing)]).await;
+        let slice = bench.run(&the_unit()).await.expect("a slice");
+        assert_eq!((slice.rows.num_rows(), slice.pages), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn an_expired_url_is_asked_for_anew_once() {
+    let files = Server::start(vec![Reply::status(403), one_row(), Reply::status(403), Reply::status(404)]).await;
+    let url = format!("\"{}/file\"", files.base());
+    let script = vec![made("r1"), done_at(&url), done_at(&url)];
+    let mut bench = behind_url(script).await;
+    let named = vec![("files".into(), files.base().parse().expect("a URL"))];
+    bench.pipeline.api.servers = named.clone();
+    bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
+    assert_eq!(files.targets().len(), 2);
+
+    // Twice in a row: the report is lost, and another is made.
+    let mut bench = behind_url(vec![made("r2"), done_at(&url), done_at(&url), made("r3"), done_at("null")]).await;
+    bench.pipeline.api.servers = named;
+    let slice = bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
+    assert_eq!(slice.rows.num_rows(), 0);
+    let ends: Vec<CreationEnd> = bench.creations().await.into_iter().map(|creation| creation.end).collect();
+    assert!(ends.contains(&CreationEnd::Open), "{ends:?}");
+}
+
+#[tokio::test]
+async fn a_url_that_is_not_https_and_nobody_s_is_not_followed() {
+    let bench = behind_url(vec![made("r1"), done_at("\"http://files.test/x?sig=s3cret\"")]).await;
+    let failure = bench.run(&the_unit()).await.expect_err("a failure").to_string();
+    assert!(failure.starts_with("the URL of a report's rows is not https"), "{failure}");
+    assert!(!failure.contains("s3cret"), "{failure}");
 }

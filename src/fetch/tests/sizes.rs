@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::pipeline::{Align, Listing};
+use crate::pipeline::{Align, Body, Listing, Method};
 
 /// What the platform gives at once.
 #[derive(Clone, Copy)]
@@ -28,6 +28,11 @@ async fn bench(most: Most) -> Bench {
     bench.pipeline.responses = vec![rule(&[400], "TOO_MUCH", ResponseAction::Split)];
     if campaign == "{campaigns}" {
         let list = Listing {
+            method: Method::Get,
+            secrets: vec![],
+            body: Body::None,
+            server: None,
+            id_after: None,
             path: "/accounts/{account}/campaigns".into(),
             query: texts(&[]),
             pagination: pages(PaginationKind::None),

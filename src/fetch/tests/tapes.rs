@@ -1,9 +1,10 @@
 //! What is recorded while a unit is read, and that it is enough to read the unit again.
 
+use super::lists::account_list;
 use super::*;
 use crate::cassette::play::play;
 use crate::cassette::{Cassette, Exchange, FORMAT, Header, Line, RecordedAccount, RecordedRun};
-use crate::pipeline::{Accounts, HeaderText};
+use crate::pipeline::{AccountList, Accounts, Body, HeaderText, Method};
 
 /// The cassette of what `bench`'s unit came to: its text, its lines and the slice.
 async fn taped(bench: &Bench, unit: &Unit) -> (String, Vec<Line>, Result<Slice, UnitFailure>) {
@@ -142,6 +143,11 @@ async fn a_list_that_still_holds_is_on_the_tape_as_well() {
     let server = vec![Reply::new(200, &[("cache-control", "max-age=600")], listed.as_bytes())];
     let mut bench = Bench::new(server).await;
     let list = Listing {
+        method: Method::Get,
+        secrets: vec![],
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: "/accounts".into(),
         query: Default::default(),
         records: Records { path: path("data"), absent_is_empty: false, nulls: vec![] },
@@ -151,12 +157,9 @@ async fn a_list_that_still_holds_is_on_the_tape_as_well() {
         verbatim: false,
         pagination: pages(PaginationKind::None),
     };
-    bench.pipeline.accounts = Accounts::Endpoint {
-        list: Box::new(list),
-        time_zone: None,
-        time_zone_default: Some(chrono_tz::Tz::UTC),
-        currency: None,
-    };
+    let zone = Some(chrono_tz::Tz::UTC);
+    let rules = AccountList { time_zone: None, time_zone_default: zone, currency: None, ..account_list(list) };
+    bench.pipeline.accounts = Accounts::Endpoint(Box::new(rules));
     let fetch = bench.fetch().await;
     let mut seen = Vec::new();
     for _ in 0..2 {

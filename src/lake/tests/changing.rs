@@ -128,6 +128,7 @@ async fn rows_are_in_the_utc_date_of_their_instant() {
         name: String::new(),
         time_zone: chrono_tz::Asia::Kolkata,
         currency: "INR".into(),
+        parent: String::new(),
     };
     let touched = place.dataset.partitions(&[account("a"), account("b")], window("2026-11-19T18:30:00Z", "18:30"));
     let mut counts = Vec::new();

@@ -62,7 +62,7 @@ impl Checker<'_> {
         let path = path.key("request");
         let before = self.problems.count();
         let (texts, used) = self.request_texts(&path, &request, &ALLOWED);
-        self.asks_for_accounts(&path, &request, &file.accounts, &used);
+        self.asks_for_accounts(&path, &request, file, &used);
         self.asks_for_window(&path, report.days_per_request, "reconcile.days_per_request = 1", &used);
         self.paging_fits(&paging, &report.pagination, &used, &request.parameter_names());
         let time = self.time(&path.key("time"), &request.time);

@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 
 use super::super::problem::{KeyPath, shown};
-use super::super::{KeyPlace, Parameters, Placeholder, Poll, Report, raw};
+use super::super::{KeyPlace, Parameters, Placeholder, Poll, Report, ReportRows, raw};
 use super::Checker;
+use super::request::JsonTexts;
 
 /// Where the key of a creation goes unless the file says something else.
 const KEY_HEADER: &str = "Idempotency-Key";
@@ -71,20 +72,62 @@ impl Checker<'_> {
         }
         let id = self.place(&path.key("id"), &report.id);
         let poll = self.poll(&path.key("poll"), &report.poll, file);
-        let rows = path.key("rows");
-        let allowed = [Placeholder::Report, Placeholder::Account, Placeholder::PageSize];
-        let (query, used) = self.report_request(&rows, &report.rows.path, &report.rows.query, &allowed, file);
-        let taken: Vec<&str> = query.names().map(String::as_str).collect();
-        self.paging_fits(&KeyPath::root().key("pagination"), &file.pagination, &used, &taken);
+        let rows = self.report_rows(&path.key("rows"), &report.rows, file);
         if self.problems.count() > before {
             return None;
         }
-        Some(Some(Report { id: id?, poll: poll?, rows_path: report.rows.path.clone(), rows_query: query }))
+        Some(Some(Report { id: id?, poll: poll?, rows: rows? }))
+    }
+
+    fn report_rows(&mut self, path: &KeyPath, rows: &raw::ReportRows, file: &raw::PipelineFile) -> Option<ReportRows> {
+        match (&rows.path, &rows.url) {
+            (Some(text), None) => {
+                let allowed = [Placeholder::Report, Placeholder::Account, Placeholder::Parent, Placeholder::PageSize];
+                let before = self.problems.count();
+                let (query, used) = self.report_request(path, text, &rows.query, &allowed, file);
+                if self.problems.count() == before && !used.contains(&Placeholder::Report) {
+                    self.names_no_report(path);
+                }
+                let taken: Vec<&str> = query.names().map(String::as_str).collect();
+                self.paging_fits(&KeyPath::root().key("pagination"), &file.pagination, &used, &taken);
+                let server = self.server(&path.key("server"), &rows.server, &file.api)?;
+                Some(ReportRows::Endpoint { path: text.clone(), query, server })
+            }
+            (None, Some(place)) => {
+                for (key, given) in [("query", !rows.query.is_empty()), ("server", rows.server.is_some())] {
+                    if given {
+                        self.wrong(&path.key(key), "has a meaning only with `path`: a URL is asked for as it is");
+                    }
+                }
+                if !matches!(file.pagination, raw::Pagination::None) {
+                    let message = "is for rows at an endpoint: a file that a URL leads to has one page";
+                    self.wrong(&KeyPath::root().key("pagination"), message);
+                }
+                self.place(&path.key("url"), place).map(ReportRows::Url)
+            }
+            _ => {
+                let message = format!("`{path}` must say where the rows are: expected one of `path` and `url`");
+                self.report(path, message);
+                None
+            }
+        }
+    }
+
+    fn names_no_report(&mut self, path: &KeyPath) {
+        let message = format!("`{path}` does not say which report: expected {{report}} in its path, query or json");
+        self.report(path, message);
     }
 
     fn poll(&mut self, path: &KeyPath, poll: &raw::Poll, file: &raw::PipelineFile) -> Option<Poll> {
-        let allowed = [Placeholder::Report, Placeholder::Account];
-        let (query, _) = self.report_request(path, &poll.path, &poll.query, &allowed, file);
+        let allowed = [Placeholder::Report, Placeholder::Account, Placeholder::Parent];
+        let before = self.problems.count();
+        let (query, mut used) = self.report_request(path, &poll.path, &poll.query, &allowed, file);
+        let rules = JsonTexts { join: raw::Join::Comma, allowed: &allowed };
+        let body = self.json_body(path, poll.method, &poll.json, &rules, &mut used);
+        if self.problems.count() == before && !used.contains(&Placeholder::Report) {
+            self.names_no_report(path);
+        }
+        let server = self.server(&path.key("server"), &poll.server, &file.api);
         let status = self.place(&path.key("status"), &poll.status);
         let done = &poll.done.0;
         if done.is_empty() {
@@ -107,10 +150,22 @@ impl Checker<'_> {
             let message = format!("is {}: expected at least `every`, {}", shown(&poll.patience), poll.every);
             self.wrong(&path.key("patience"), message);
         }
-        Some(Poll { path: poll.path.clone(), query, status: status?, done: done.clone(), failed, every, cap, patience })
+        Some(Poll {
+            method: poll.method.checked(),
+            path: poll.path.clone(),
+            query,
+            body,
+            server: server?,
+            status: status?,
+            done: done.clone(),
+            failed,
+            every,
+            cap,
+            patience,
+        })
     }
 
-    /// The path and query of a request about a report. They say which report, and only the query may hold a page size.
+    /// The path and query of a request about a report. Only the query may hold a page size.
     fn report_request(
         &mut self,
         path: &KeyPath,
@@ -119,15 +174,11 @@ impl Checker<'_> {
         allowed: &[Placeholder],
         file: &raw::PipelineFile,
     ) -> (Parameters, Vec<Placeholder>) {
-        let before = self.problems.count();
         self.url_path(&path.key("path"), text);
-        let mut used = self.placeholders(&path.key("path"), text, &[Placeholder::Report, Placeholder::Account]);
+        let in_path = [Placeholder::Report, Placeholder::Account, Placeholder::Parent];
+        let mut used = self.placeholders(&path.key("path"), text, &in_path);
         let (query, in_query) = self.parameters(&path.key("query"), query, allowed);
         used.extend(in_query);
-        if self.problems.count() == before && !used.contains(&Placeholder::Report) {
-            let message = format!("`{path}` does not say which report: expected {{report}} in its path or query");
-            self.report(path, message);
-        }
         let several = file.request.accounts_per_request > 1 && !self.silent.contains("request");
         if several && used.contains(&Placeholder::Account) {
             let message = format!("`{path}` names one {{account}}, but a report is about several accounts");

@@ -4,11 +4,19 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::problem::{KeyPath, names_a_secret};
-use super::super::{Body, Join, KeyPlace, Method, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw};
-use super::source::{common, one_listed, page_param};
+use super::super::{Batch, Body, Join, KeyPlace, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw};
+use super::lists::{account_header, one_listed};
+use super::source::{common, page_param};
 use super::{Checker, rules};
 
-const ALL: [Placeholder; 7] = [
+const ALL: [Placeholder; 14] = [
+    Placeholder::Parent,
+    Placeholder::FromYear,
+    Placeholder::FromMonth,
+    Placeholder::FromDay,
+    Placeholder::ToYear,
+    Placeholder::ToMonth,
+    Placeholder::ToDay,
     Placeholder::Account,
     Placeholder::Accounts,
     Placeholder::Campaigns,
@@ -24,7 +32,7 @@ impl Checker<'_> {
         let request = &file.request;
         let before = self.problems.count();
         let (texts, used) = self.request_texts(&path, request, &ALL);
-        self.asks_for_accounts(&path, request, &file.accounts, &used);
+        self.asks_for_accounts(&path, request, file, &used);
         self.asks_for_campaigns(&path, file, &used);
         self.asks_for_window(&path, rules::window_size(&file.window), "window.size = 1", &used);
         let mut taken = request.parameter_names();
@@ -39,11 +47,14 @@ impl Checker<'_> {
         }
         self.dates_fit(&path.key("time"), file);
         let time = self.time(&path.key("time"), &request.time);
+        let server = self.server(&path.key("server"), &request.server, &file.api);
+        let batch = self.batch(&path.key("batch"), file);
         if self.problems.count() > before {
             return None;
         }
         let (query, body) = texts?;
-        Some(request.template(query, body, time?, creates?))
+        let template = request.template(query, body, time?, creates?);
+        Some(RequestTemplate { server: server?, batch, ..template })
     }
 
     /// A request's texts, and the placeholders in them. Only those of `allowed` may stand there.
@@ -107,19 +118,22 @@ impl Checker<'_> {
             used.extend(in_form);
             body = Body::Form(form);
         }
-        if let Some(document) = &request.json {
-            for (key, value) in document {
-                let path = path.key("json").key(key);
-                self.json_texts(&path, value, &JsonTexts { join: request.join, allowed }, used);
-            }
-            let document = document.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-            body = Body::Json(Json::Object(document));
+        if request.json.is_some() {
+            // A body beside a GET is reported above.
+            let rules = JsonTexts { join: request.join, allowed };
+            body = self.json_body(path, raw::Method::Post, &request.json, &rules, used);
         }
         (self.problems.count() == before).then_some(body)
     }
 
     /// The placeholders of every text in a JSON document.
-    fn json_texts(&mut self, path: &KeyPath, value: &Json, rules: &JsonTexts<'_>, used: &mut Vec<Placeholder>) {
+    pub(super) fn json_texts(
+        &mut self,
+        path: &KeyPath,
+        value: &Json,
+        rules: &JsonTexts<'_>,
+        used: &mut Vec<Placeholder>,
+    ) {
         match value {
             Json::String(text) => {
                 if path.segments().last().is_some_and(|key| names_a_secret(key)) {
@@ -149,19 +163,20 @@ impl Checker<'_> {
         &mut self,
         path: &KeyPath,
         request: &raw::Request,
-        accounts: &raw::Accounts,
+        file: &raw::PipelineFile,
         used: &[Placeholder],
     ) {
-        let single = used.contains(&Placeholder::Account);
+        let single = used.contains(&Placeholder::Account) || account_header(&file.api);
         let batch = used.contains(&Placeholder::Accounts);
         let size = request.accounts_per_request;
-        if size > 1 && single {
+        let batched = request.batch.is_some();
+        if size > 1 && single && !batched && !batch {
             let message = format!("is {size}, but the request names one {{account}}: expected 1, or {{accounts}}");
             self.wrong(&path.key("accounts_per_request"), message);
-        } else if size > 1 && !batch {
+        } else if size > 1 && !batch && !batched {
             let message = format!("is {size}, but the request does not name them: expected {{accounts}} in it");
             self.wrong(&path.key("accounts_per_request"), message);
-        } else if !single && !batch && !one_listed(accounts) {
+        } else if !single && !batch && !one_listed(&file.accounts) {
             let message =
                 format!("`{path}` asks the same for every account: expected {{account}} or {{accounts}} in it");
             self.report(path, message);
@@ -177,18 +192,38 @@ impl Checker<'_> {
                 format!("`{path}` names {{campaigns}}, but nothing lists them: expected a table `[campaigns]`");
             self.report(path, message);
         }
-        if file.request.accounts_per_request > 1 {
+        if file.request.accounts_per_request > 1 && file.request.batch.is_none() {
             let message = "must be 1 where the request names {campaigns}: they are one account's";
             self.wrong(&path.key("accounts_per_request"), message);
         }
     }
 
+    /// Several accounts' requests in one. Each is about one account, and nothing that is created twice may be among them.
+    fn batch(&mut self, path: &KeyPath, file: &raw::PipelineFile) -> Option<Batch> {
+        let batch = file.request.batch.as_ref()?;
+        self.url_path(&path.key("path"), &batch.path);
+        self.parameter(&path.key("param"), &batch.param);
+        if file.request.method == raw::Method::Post {
+            self.wrong(path, "holds GET requests only: expected `method = \"GET\"` in `[request]`");
+        }
+        if file.request.server.is_some() {
+            self.wrong(path, "cannot stand beside `request.server`: its requests are the base URL's");
+        }
+        let links = matches!(file.pagination, raw::Pagination::NextLink { .. } | raw::Pagination::LinkHeader { .. });
+        if links {
+            self.wrong(path, "cannot follow links: expected a `pagination.kind` with a parameter");
+        }
+        Some(Batch { path: batch.path.clone(), size: batch.size as usize, param: batch.param.clone() })
+    }
+
     /// A request without its window would bring the same rows for every unit. `size` is how much a window has at most,
     /// `single` what makes it the least.
     pub(super) fn asks_for_window(&mut self, path: &KeyPath, size: u32, single: &str, used: &[Placeholder]) {
-        if !used.contains(&Placeholder::From) {
+        let begins = [Placeholder::From, Placeholder::FromDay].iter().any(|begin| used.contains(begin));
+        let ends = [Placeholder::To, Placeholder::ToDay].iter().any(|end| used.contains(end));
+        if !begins {
             self.report(path, format!("`{path}` does not say where its window begins: expected {{from}} in it"));
-        } else if !used.contains(&Placeholder::To) && size > 1 {
+        } else if !ends && size > 1 {
             let message = format!("`{path}` does not say where its window ends: expected {{to}} in it, or `{single}`");
             self.report(path, message);
         }
@@ -200,11 +235,11 @@ impl Checker<'_> {
         let fits = match file.window.align {
             raw::Align::Hour => false,
             raw::Align::AccountDay => time.zone == "account",
-            raw::Align::UtcDay => time.zone.eq_ignore_ascii_case("utc"),
+            // Dates of another clock are those that cover the UTC day.
+            raw::Align::UtcDay => time.zone != "account",
         };
         if time.format == raw::Notation::Date && !fits {
-            let expected =
-                "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\"";
+            let expected = "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\" or an IANA name";
             self.wrong(&path.key("format"), format!("is \"date\", which names whole days: {expected}"));
         }
     }
@@ -248,9 +283,9 @@ impl Checker<'_> {
 }
 
 /// What holds for all texts of a JSON body.
-struct JsonTexts<'a> {
-    join: raw::Join,
-    allowed: &'a [Placeholder],
+pub(super) struct JsonTexts<'a> {
+    pub(super) join: raw::Join,
+    pub(super) allowed: &'a [Placeholder],
 }
 
 impl raw::Request {
@@ -271,26 +306,31 @@ impl raw::Request {
         creates: Option<KeyPlace>,
     ) -> RequestTemplate {
         RequestTemplate {
-            method: match self.method {
-                raw::Method::Get => Method::Get,
-                raw::Method::Post => Method::Post,
-            },
+            method: self.method.checked(),
             path: self.path.clone(),
+            server: None,
+            batch: None,
             query,
             body,
             accounts_per_request: self.accounts_per_request as usize,
             campaigns_per_request: self.campaigns_per_request as usize,
-            join: match self.join {
-                raw::Join::Comma => Join::Comma,
-                raw::Join::Repeat => Join::Repeat,
-                raw::Join::Array => Join::Array,
-            },
+            join: self.join.checked(),
             time,
             creates,
         }
     }
 }
 
+impl raw::Join {
+    pub(super) fn checked(self) -> Join {
+        match self {
+            raw::Join::Comma => Join::Comma,
+            raw::Join::Repeat => Join::Repeat,
+            raw::Join::Array => Join::Array,
+        }
+    }
+}
+
 fn is_list(placeholder: &Placeholder) -> bool {
-    [Placeholder::Accounts, Placeholder::Campaigns].contains(placeholder)
+    [Placeholder::Accounts, Placeholder::Campaigns, Placeholder::Parents].contains(placeholder)
 }

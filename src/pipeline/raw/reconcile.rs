@@ -76,6 +76,8 @@ impl DailyRequest {
         Request {
             method: self.method,
             path: self.path.clone(),
+            server: None,
+            batch: None,
             query: self.query.clone(),
             json: self.json.clone(),
             form: self.form.clone(),

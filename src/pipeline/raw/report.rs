@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Values;
+use super::source::get;
+use super::{Method, Values};
 
 /// Metrics by way of a report. The metrics request makes it (`request.creates = true`), it is asked after until it is
 /// done, and then its rows are read, paged as `[pagination]` says.
@@ -23,11 +24,18 @@ pub(crate) struct Report {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Poll {
-    /// Appended to the base URL; may hold `{report}`, the report's id, and `{account}`.
+    /// The HTTP method.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// Appended to the base URL; may hold `{report}`, the report's id, `{account}` and `{parent}`.
     pub path: String,
-    /// Query parameters; their values may hold `{report}` and `{account}`.
+    /// Query parameters; their values may hold the same.
     #[serde(default)]
     pub query: IndexMap<String, Values>,
+    /// The JSON document that a POST carries; its texts may hold the same.
+    pub json: Option<IndexMap<String, serde_json::Value>>,
+    /// The name of one of `api.servers`, where the endpoint is not the base URL's.
+    pub server: Option<String>,
     /// Where its status is in an answer.
     pub status: String,
     /// The status that means it can be read, or a list of them.
@@ -57,13 +65,18 @@ fn one_hour() -> String {
     "1h".to_owned()
 }
 
-/// Where a report's rows are.
+/// Where a report's rows are: at `path`, or at the URL that the answer names at `url`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReportRows {
-    /// Appended to the base URL; may hold `{report}`, the report's id, and `{account}`.
-    pub path: String,
-    /// Query parameters; their values may hold `{report}`, `{account}` and `{page_size}`.
+    /// Appended to the base URL; may hold `{report}`, the report's id, `{account}` and `{parent}`.
+    pub path: Option<String>,
+    /// Query parameters; their values may hold the same and `{page_size}`.
     #[serde(default)]
     pub query: IndexMap<String, Values>,
+    /// The name of one of `api.servers`, where the endpoint is not the base URL's.
+    pub server: Option<String>,
+    /// Where the answer that said "done" holds the URL of the rows. It is asked for without credentials, from any https host.
+    /// Without a URL there the report has no rows; where the URL has expired, the report is asked after once more.
+    pub url: Option<String>,
 }

@@ -12,21 +12,54 @@ use super::{Scalar, Values};
 pub(crate) struct Accounts {
     /// The accounts themselves, for platforms that do not list them.
     pub list: Option<Vec<Listed>>,
-    /// The endpoint's path, appended to the base URL.
+    /// A list that is asked for first: what accounts are found under, as organisations or managers. The accounts' own
+    /// request is then sent for each of them, with its id as `{parent}`.
+    pub parents: Option<Parents>,
+    /// At most so many parents in one request, where it holds `{parents}`.
+    #[serde(default = "one_account")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub parents_per_request: u32,
+    /// How several parents' ids become one parameter.
+    #[serde(default = "comma")]
+    pub join: Join,
+    /// The HTTP method.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// The endpoint's path, appended to the base URL; may hold `{parent}` and `{parents}`.
     pub path: Option<String>,
     /// The endpoint's query parameters; a list sends its parameter once for each element.
     #[serde(default)]
     pub query: IndexMap<String, Values>,
+    /// Query parameters whose values are secrets: `env:NAME` or `file:PATH`.
+    #[serde(default)]
+    pub secrets: IndexMap<String, String>,
+    /// The JSON document that a POST carries, with placeholders in its texts.
+    pub json: Option<IndexMap<String, serde_json::Value>>,
+    /// The name of one of `api.servers`, where the list is not the base URL's.
+    pub server: Option<String>,
     /// Where the accounts are in an answer; the empty text is the whole body.
     pub records: Option<String>,
+    /// Whether an answer without that place is an empty list rather than an unreadable one.
+    #[serde(default)]
+    pub absent_is_empty: bool,
     /// Where an account's id is.
     pub id: Option<String>,
+    /// The text after which the id begins, as `customers/` where ids are written `customers/123`.
+    pub id_after: Option<String>,
+    /// Where it says what `{parent}` stands for in later requests about the account; the parent's id where it is not given.
+    pub parent: Option<String>,
     /// Where an account's name is.
     pub name: Option<String>,
     /// Where an account's time zone is, an IANA name.
     pub time_zone: Option<String>,
     /// The zone of accounts for which the platform gives none, an IANA name.
     pub time_zone_default: Option<String>,
+    /// Zones of single accounts by their ids, whatever the platform says: IANA names.
+    #[serde(default)]
+    pub time_zones: IndexMap<String, String>,
+    /// The platform's own names of zones, where it does not use IANA's, and what IANA calls them.
+    #[serde(default)]
+    pub time_zone_names: IndexMap<String, String>,
     /// Where an account's currency is, an ISO 4217 code.
     pub currency: Option<String>,
     /// The list is asked for at most so often, whatever its answers say of caching; `0s`, as where it is not given: they
@@ -49,21 +82,75 @@ pub(crate) struct Listed {
     pub time_zone: String,
     /// The ISO 4217 code of the account's money.
     pub currency: Option<String>,
+    /// What `{parent}` stands for in requests about the account.
+    #[serde(default)]
+    pub parent: String,
+}
+
+/// A list of what accounts are found under.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parents {
+    /// The HTTP method.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// The endpoint's path, appended to the base URL.
+    pub path: String,
+    /// The endpoint's query parameters.
+    #[serde(default)]
+    pub query: IndexMap<String, Values>,
+    /// Query parameters whose values are secrets: `env:NAME` or `file:PATH`.
+    #[serde(default)]
+    pub secrets: IndexMap<String, String>,
+    /// The JSON document that a POST carries.
+    pub json: Option<IndexMap<String, serde_json::Value>>,
+    /// The name of one of `api.servers`, where the list is not the base URL's.
+    pub server: Option<String>,
+    /// Where they are in an answer: a list, or one object; the empty text is the whole body.
+    pub records: String,
+    /// Whether an answer without that place is an empty list rather than an unreadable one.
+    #[serde(default)]
+    pub absent_is_empty: bool,
+    /// Where an id is; the empty text where the list holds the ids themselves.
+    pub id: String,
+    /// The text after which the id begins.
+    pub id_after: Option<String>,
+    /// The list is asked for at most so often; `0s`: as often as its answers' headers say, in every run without any.
+    #[serde(default = "no_time")]
+    pub every: String,
+    /// How the list's pages follow each other; one page only where it is not given.
+    #[serde(default)]
+    pub pagination: Pagination,
 }
 
 /// How an account's campaigns come.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Campaigns {
-    /// The endpoint's path, appended to the base URL; may hold `{account}`.
+    /// The HTTP method.
+    #[serde(default = "get")]
+    pub method: Method,
+    /// The endpoint's path, appended to the base URL; may hold `{account}` and `{parent}`.
     pub path: String,
-    /// The endpoint's query parameters; their values may hold `{account}` and `{page_size}`.
+    /// The endpoint's query parameters; their values may hold `{account}`, `{parent}` and `{page_size}`.
     #[serde(default)]
     pub query: IndexMap<String, Values>,
+    /// Query parameters whose values are secrets: `env:NAME` or `file:PATH`.
+    #[serde(default)]
+    pub secrets: IndexMap<String, String>,
+    /// The JSON document that a POST carries, with placeholders in its texts.
+    pub json: Option<IndexMap<String, serde_json::Value>>,
+    /// The name of one of `api.servers`, where the list is not the base URL's.
+    pub server: Option<String>,
     /// Where the campaigns are in an answer; the empty text is the whole body.
     pub records: String,
+    /// Whether an answer without that place is an empty list rather than an unreadable one.
+    #[serde(default)]
+    pub absent_is_empty: bool,
     /// Where a campaign's id is.
     pub id: String,
+    /// The text after which the id begins.
+    pub id_after: Option<String>,
     /// Where a campaign's name is.
     pub name: Option<String>,
     /// Where a campaign's currency is, an ISO 4217 code; it is that of the campaign's rows where the account's is not known.
@@ -85,8 +172,9 @@ fn no_time() -> String {
 }
 
 /// The metrics request. Texts may hold `{account}` (one account's id), `{accounts}` (all ids of the batch, joined),
-/// `{campaigns}` (a chunk of the account's campaign ids, joined), `{from}`, `{to}`, `{time_zone}` (the account's) and
-/// `{page_size}`; other braces are text.
+/// `{campaigns}` (a chunk of the account's campaign ids, joined), `{parent}` (what the account was found under), `{from}`,
+/// `{to}`, their `{from_year}`, `{from_month}`, `{from_day}`, `{to_year}`, `{to_month}`, `{to_day}`, `{time_zone}` (the
+/// account's) and `{page_size}`; other braces are text.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
@@ -95,6 +183,10 @@ pub(crate) struct Request {
     pub method: Method,
     /// Appended to the base URL; may hold placeholders.
     pub path: String,
+    /// The name of one of `api.servers`, where the endpoint is not the base URL's.
+    pub server: Option<String>,
+    /// Sends the requests of several accounts in one.
+    pub batch: Option<Batch>,
     /// Query parameters, in this order; a list sends its parameter once for each element.
     #[serde(default)]
     pub query: IndexMap<String, Values>,
@@ -129,6 +221,25 @@ pub(crate) struct Request {
     /// created again.
     #[serde(default)]
     pub no_key: bool,
+}
+
+/// Several requests in one: a form with the JSON array `[{"method": .., "relative_url": ..}]`, answered by an array with a
+/// `code` and a `body` for each of them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batch {
+    /// Where it is sent, appended to the base URL.
+    pub path: String,
+    /// At most so many requests in one.
+    #[schemars(range(min = 1, max = 1000))]
+    pub size: u32,
+    /// The form's parameter with the array.
+    #[serde(default = "batch_param")]
+    pub param: String,
+}
+
+fn batch_param() -> String {
+    "batch".to_owned()
 }
 
 pub(super) fn get() -> Method {
@@ -225,7 +336,10 @@ pub(crate) enum Pagination {
     Cursor {
         /// Where the token is.
         next: String,
-        /// The parameter it is sent as.
+        /// A place that holds something only where there is another page, for platforms that give a token with the last
+        /// one too.
+        more: Option<String>,
+        /// The parameter it is sent as; with dots between keys where it goes into a JSON body.
         param: String,
         /// Rows per page; the value of `{page_size}`.
         #[schemars(range(min = 1, max = 1_000_000))]
@@ -265,7 +379,7 @@ pub(crate) enum Pagination {
     },
     /// Pages are asked for by number, until the last one or a short one.
     PageNumber {
-        /// The parameter the number is sent as.
+        /// The parameter the number is sent as; with dots between keys where it goes into a JSON body.
         param: String,
         /// The first page's number.
         #[serde(default = "first_page")]
@@ -285,7 +399,7 @@ pub(crate) enum Pagination {
     },
     /// Rows are asked for by offset, until all have come or a short page.
     Offset {
-        /// The parameter the offset is sent as.
+        /// The parameter the offset is sent as; with dots between keys where it goes into a JSON body.
         param: String,
         /// Where the body says how many rows there are.
         total: Option<String>,

@@ -89,7 +89,7 @@ fn how_old_a_list_of_accounts_may_be() {
     let endpoint = "path = \"/accounts\"\nrecords = \"data\"\nid = \"id\"\ntime_zone = \"zone\"";
     let listed = small_with("list = [{ id = \"1\", time_zone = \"Asia/Kolkata\" }]", endpoint);
     let every = |settings: &[&str]| match good(&listed, settings).accounts {
-        Accounts::Endpoint { list, .. } => list.every,
+        Accounts::Endpoint(accounts) => accounts.list.every,
         Accounts::List(_) => panic!("an endpoint"),
     };
     assert_eq!(every(&[]), Duration::ZERO);

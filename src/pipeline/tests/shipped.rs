@@ -64,11 +64,9 @@ fn the_second_platform_sends_lists_and_utc_days() {
     assert_eq!(pipeline.window.retention, Some(Duration::from_secs(8 * DAY)));
     assert_eq!(pipeline.records.path, JsonPath::default());
     assert!(matches!(pipeline.pagination.kind, PaginationKind::None));
-    let Accounts::Endpoint { list, time_zone, time_zone_default, .. } = pipeline.accounts else {
-        panic!("an endpoint")
-    };
-    assert_eq!(pairs(&list.query), [("include_shared_accounts", "true")]);
-    assert_eq!((time_zone, time_zone_default), (None, Some(chrono_tz::UTC)));
+    let Accounts::Endpoint(accounts) = pipeline.accounts else { panic!("an endpoint") };
+    assert_eq!(pairs(&accounts.list.query), [("include_shared_accounts", "true")]);
+    assert_eq!((accounts.time_zone, accounts.time_zone_default), (None, Some(chrono_tz::UTC)));
     let rule = ResponseRule {
         statuses: vec![400],
         header: None,

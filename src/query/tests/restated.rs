@@ -93,6 +93,7 @@ impl Restated {
             name: String::new(),
             time_zone: chrono_tz::UTC,
             currency: String::new(),
+            parent: String::new(),
         });
         let key = UnitKey::from_stored(format!("shop/{seen_at}"));
         let proven = self.dataset.prove(batch(rows, seen_at), (0..rows.len()).collect()).await;

@@ -32,6 +32,11 @@ async fn scene(said: &Said) -> Scene {
     scene.pipeline.accounts = Accounts::List(["1", "2"].map(|id| account(id, "UTC")).to_vec());
     scene.pipeline.identity.campaign_name = Some(path("name"));
     let list = Listing {
+        method: crate::pipeline::Method::Get,
+        secrets: vec![],
+        body: crate::pipeline::Body::None,
+        server: None,
+        id_after: None,
         path: "/accounts/{account}/campaigns".into(),
         query: texts(&[]),
         pagination: pages(PaginationKind::None),
