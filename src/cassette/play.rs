@@ -28,6 +28,7 @@ struct Part {
     accounts: Vec<Account>,
     names: HashMap<String, String>,
     window: Window,
+    asked: Window,
 }
 
 /// Decodes the pages that were taken into the unit of `header`. Pure but for the reading of `lines`.
@@ -50,6 +51,7 @@ pub fn play(header: &Header, lines: impl Iterator<Item = Result<Line>>, decoder:
                     accounts: known.collect(),
                     names: line.campaign_names.into_iter().collect(),
                     window: line.window.window()?,
+                    asked: line.asked.unwrap_or(line.window).window()?,
                 };
                 parts.insert(line.part, part);
             }
@@ -57,8 +59,12 @@ pub fn play(header: &Header, lines: impl Iterator<Item = Result<Line>>, decoder:
                 let Some(part) = exchange.part.and_then(|number| parts.get(&number)) else {
                     return Err(Error::storage("a page belongs to no part"));
                 };
-                let context =
-                    PageContext { accounts: &part.accounts, campaign_names: &part.names, window: part.window };
+                let context = PageContext {
+                    accounts: &part.accounts,
+                    campaign_names: &part.names,
+                    window: part.window,
+                    asked: part.asked,
+                };
                 let page = lengths.len();
                 let read = decoder.page(&exchange.bytes()?, &context, &mut rows);
                 let facts = read.map_err(|error| Error::platform(format!("page {page}: {error}")))?;

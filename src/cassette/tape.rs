@@ -83,7 +83,9 @@ impl Tape {
             campaign_names.insert(id.clone(), mask(name, &recorder.secrets));
         }
         let accounts = context.accounts.iter().map(|account| account.id.clone()).collect();
-        let line = PartLine { part: number, accounts, window: context.window.into(), campaign_names };
+        let window = context.window.into();
+        let asked = (context.asked != context.window).then(|| context.asked.into());
+        let line = PartLine { part: number, accounts, window, asked, campaign_names };
         recorder.write(&Line::Part(line));
     }
 

@@ -214,7 +214,8 @@ impl Fetch {
             let Some(closed) = ended_by(part.window, ended) else { continue };
             let campaigns = self.campaigns_of(part, stop, tape, sent).await?;
             let names = names_of(&campaigns);
-            let context = PageContext { accounts: &part.accounts, campaign_names: &names, window: closed };
+            let asked = part.window;
+            let context = PageContext { accounts: &part.accounts, campaign_names: &names, window: closed, asked };
             tape.part(part.number, &context);
             let reading = Reading { unit, part, context: &context, stop, tape };
             match begun.iter().find(|creation| creation.part == part.number) {
@@ -304,7 +305,7 @@ impl Fetch {
                 Err(halt) => return Err(halt.into()),
             };
             gathered.page_starts.push(begins_at);
-            self.take_in(gathered, &facts);
+            self.take_in(gathered, &facts, begins_at);
             match pager.next(&facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
                 Ok(Next::End) => return Ok(()),
@@ -321,11 +322,11 @@ impl Fetch {
         }
     }
 
-    fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
+    fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts, begins_at: usize) {
         gathered.outside += facts.outside as u64;
         gathered.unknown.add(&facts.unknown);
         self.meter.add(Count::Pages, 1);
-        self.meter.add(Count::Rows, facts.records.saturating_sub(facts.outside) as u64);
+        self.meter.add(Count::Rows, gathered.rows.len().saturating_sub(begins_at) as u64);
     }
 
     /// Whether a later page was refused because of its token (400, or 410 "gone"): platforms let them expire.

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::Fetch;
 use super::parts::Part;
 use super::read::{Cut, Gathered, Reading};
 use super::send::{Answered, Halt, Refusal, Unread};
+use crate::body::document;
 use crate::http::client::Response;
 use crate::page::PageCursor;
 use crate::pipeline::{Endpoint, JsonPath, Poll, Report};
@@ -111,7 +110,8 @@ impl Fetch {
         };
         let needs = self.needs(reading, Endpoint::Create);
         let asking = reading.asking(&request, &needs, None);
-        let answered = self.ask(&asking, sent, |response| text_at(&report.id, response)).await;
+        let answered =
+            self.ask(&asking, sent, |response| text_at(&report.id, response, self.pipeline.api.max_body)).await;
         let id = match answered {
             Ok(Answered::Read(id, _) | Answered::Adopted(id)) => id,
             Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
@@ -134,7 +134,10 @@ impl Fetch {
         let mut wait = poll.every;
         loop {
             let asking = reading.asking(&request, &needs, None);
-            let status = match self.ask(&asking, sent, |response| text_at(&poll.status, response)).await {
+            let status = match self
+                .ask(&asking, sent, |response| text_at(&poll.status, response, self.pipeline.api.max_body))
+                .await
+            {
                 Ok(Answered::Read(status, _)) => status,
                 Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
                 Ok(Answered::Adopted(_)) => return Err(Refusal::unusable("a report's status cannot be adopted").into()),
@@ -202,9 +205,9 @@ fn is_lost(halt: Halt, id: &str) -> Result<Ended, Halt> {
     }
 }
 
-fn text_at(path: &JsonPath, response: &Response) -> Result<String, Unread> {
-    let document: Value = serde_json::from_slice(&response.body)
-        .map_err(|error| Unread::Again(format!("the answer is not JSON: {error}")))?;
+fn text_at(path: &JsonPath, response: &Response, most: u64) -> Result<String, Unread> {
+    let document =
+        document(&response.body, most).map_err(|error| Unread::Again(format!("the answer is not JSON: {error}")))?;
     let text = path.values_in(&document).into_iter().find_map(text_of);
     text.ok_or_else(|| Unread::Again(format!("the answer has nothing at `{path}`")))
 }

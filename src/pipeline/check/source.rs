@@ -1,9 +1,7 @@
-//! Where accounts, campaigns, rows and hours come from.
+//! Where accounts and campaigns come from, and how pages follow each other.
 
 use super::super::problem::KeyPath;
-use super::super::{
-    Accounts, CampaignList, HourSource, Listing, Pagination, PaginationKind, Placeholder, Records, RepeatedHour, raw,
-};
+use super::super::{Accounts, CampaignList, Listing, Pagination, PaginationKind, Placeholder, Records, raw};
 use super::Checker;
 use crate::unit::Account;
 
@@ -178,36 +176,6 @@ impl Checker<'_> {
             max_pages: common.max_pages as usize,
         })
     }
-
-    pub(super) fn records(&mut self, path: &KeyPath, records: &raw::Records) -> Option<Records> {
-        let place = self.places(&path.key("path"), &records.path)?;
-        Some(Records { path: place, absent_is_empty: records.absent_is_empty, nulls: records.nulls.clone() })
-    }
-
-    pub(super) fn hour(&mut self, hour: &raw::HourSource) -> Option<HourSource> {
-        let path = KeyPath::root().key("hour");
-        match hour {
-            raw::HourSource::Instant { from, zone, repeated } => {
-                let from = self.place(&path.key("from"), from);
-                let zone = self.zone_rule(&path.key("zone"), zone);
-                Some(HourSource::Instant { from: from?, zone: zone?, repeated: repeated_hour(*repeated) })
-            }
-            raw::HourSource::DateHour { date, hour, zone, repeated } => {
-                let date = self.place(&path.key("date"), date);
-                let hour = self.place(&path.key("hour"), hour);
-                let zone = self.zone_rule(&path.key("zone"), zone);
-                let repeated = repeated_hour(*repeated);
-                Some(HourSource::DateHour { date: date?, hour: hour?, zone: zone?, repeated })
-            }
-            raw::HourSource::DateRange { date, range, zone, repeated } => {
-                let date = self.place(&path.key("date"), date);
-                let range = self.place(&path.key("range"), range);
-                let zone = self.zone_rule(&path.key("zone"), zone);
-                let repeated = repeated_hour(*repeated);
-                Some(HourSource::DateRange { date: date?, range: range?, zone: zone?, repeated })
-            }
-        }
-    }
 }
 
 /// What the lists of accounts and of campaigns have in common.
@@ -255,12 +223,4 @@ pub(super) fn page_param(pagination: &raw::Pagination) -> Option<&String> {
 /// Whether the file names exactly one account, so that requests need not say which.
 pub(super) fn one_listed(accounts: &raw::Accounts) -> bool {
     accounts.list.as_ref().is_some_and(|list| list.len() == 1)
-}
-
-fn repeated_hour(word: raw::Repeated) -> RepeatedHour {
-    match word {
-        raw::Repeated::Folded => RepeatedHour::Folded,
-        raw::Repeated::First => RepeatedHour::First,
-        raw::Repeated::Second => RepeatedHour::Second,
-    }
 }
