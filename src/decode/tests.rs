@@ -12,9 +12,9 @@ use arrow::util::display::array_value_to_string;
 
 use super::*;
 use crate::pipeline::{
-    Accounts, Align, Api, Auth, Body, Column, ColumnKind, HourSource, Identity, Join, JsonPath, LakeLayout, Missing,
-    Pagination, PartitionBy, Pick, Pipeline, Records, RepeatedHour, RequestTemplate, Retry, TimeFormat, TimeText,
-    WindowRules, ZoneRule,
+    Accounts, Align, Api, Auth, Body, Column, ColumnKind, HourSource, Identity, Join, JsonPath, LakeLayout, Manner,
+    Missing, Pagination, PartitionBy, Pick, Pipeline, RecordShape, Records, RepeatedHour, RequestTemplate, Retry,
+    TimeFormat, TimeText, WindowRules, ZoneRule,
 };
 use crate::time::Instant;
 
@@ -44,7 +44,15 @@ fn account(id: &str, zone: &str) -> Account {
 }
 
 fn column(name: &str, kind: ColumnKind) -> Column {
-    Column { name: name.to_owned(), from: path(name), kind, pick: None, default: None, required: false }
+    Column {
+        name: name.to_owned(),
+        from: path(name),
+        kind,
+        pick: None,
+        default: None,
+        required: false,
+        manner: Manner::Plain,
+    }
 }
 
 fn picked(name: &str, equals: &str) -> Column {
@@ -97,7 +105,8 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             max_pages: 10,
         },
         records: Records { path: path("data"), absent_is_empty: false, nulls: vec!["-".to_owned()] },
-        identity: Identity { account: Some(path("account")), campaign: Some(path("campaign")), campaign_name: None },
+        shape: RecordShape::default(),
+        identity: Identity { account: Some(path("account")), campaign: Some(path("campaign")), ..Identity::default() },
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Account, repeated: RepeatedHour::Folded },
         columns,
         dimensions: Vec::new(),
@@ -128,7 +137,7 @@ fn decode(pipeline: &Pipeline, accounts: &[Account], body: &str) -> Result<(Reco
     let names = HashMap::from([("7".to_owned(), "Spring".to_owned())]);
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
     let mut rows = decoder.rows();
-    let context = PageContext { accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window };
+    let context = PageContext { accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window, asked: window };
     let facts = decoder.page(body.as_bytes(), &context, &mut rows)?;
     assert_eq!(facts.records, rows.len() + facts.outside);
     let batch = rows.finish(at("2026-11-20T12:00:00Z"));

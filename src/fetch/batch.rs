@@ -193,7 +193,8 @@ impl Fetch {
             reading.tape.exchange(&seen);
         }
         if let Some(facts) = read {
-            self.take_in(gathered, &facts);
+            let begins_at = gathered.page_starts.last().copied().unwrap_or_default();
+            self.take_in(gathered, &facts, begins_at);
             return match one.pager.next(&facts, &request.full_url(), None) {
                 Ok(Next::Page(_)) => {
                     Ok(Some(Open { tries: Tries::default(), elapsed: Duration::ZERO, ready: Moment::now(), ..one }))

@@ -24,6 +24,7 @@ mod reconcile;
 mod report;
 mod request;
 mod responses;
+mod rows;
 mod rules;
 mod source;
 mod template;
@@ -36,12 +37,18 @@ pub(super) use quotas::shared_quotas;
 const TAKEN_NAMES: [&str; 5] = ["campaign_hours", "campaigns", "ledger", "units", "runs"];
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 9] = [
+const DEPENDS: [(&str, &str); 15] = [
+    ("columns", "records"),
+    ("hour", "records"),
+    ("hour", "window"),
     ("key", "columns"),
     ("quality", "columns"),
     ("quality", "key"),
     ("reconcile", "accounts"),
     ("reconcile", "columns"),
+    ("records", "columns"),
+    ("records", "hour"),
+    ("records", "key"),
     ("request", "accounts"),
     ("request", "campaigns"),
     ("request", "window"),
@@ -79,9 +86,10 @@ pub(super) fn check(
     let request = checker.request(&file);
     let pagination = checker.pagination(&root.key("pagination"), &file.pagination);
     let records = checker.records(&root.key("records"), &file.records);
-    let hour = checker.hour(&file.hour);
+    let shape = checker.row_shape(&file);
+    let hour = checker.hour(&file);
     let identity = checker.identity(&file);
-    let columns = checker.columns(&file.columns);
+    let columns = checker.columns(&file.columns, rows::list_of(&file.records).as_ref());
     let dimensions = checker.dimensions(&file);
     let quality = checker.quality(&file, columns.as_deref());
     let report = checker.report_rules(&file);
@@ -106,6 +114,7 @@ pub(super) fn check(
         request: request?,
         pagination: pagination?,
         records: records?,
+        shape: shape?,
         identity: identity?,
         hour: hour?,
         columns: columns?,

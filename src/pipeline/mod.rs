@@ -46,7 +46,9 @@ pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitU
 pub use reconcile::{Metric, Reconcile, Tolerance};
 pub use report::{KeyPlace, Poll, Report, ReportRows};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
-pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
+pub use rows::{
+    Column, ColumnKind, HourSource, Identity, Manner, Pick, RecordFormat, RecordShape, Records, RepeatedHour,
+};
 pub use rules::{Align, LakeLayout, Missing, PartitionBy, Raw, Retry, WindowRules};
 pub use shared::SharedQuotas;
 pub use starter::starter;
@@ -77,6 +79,8 @@ pub struct Pipeline {
     pub pagination: Pagination,
     /// Where the rows are in a response.
     pub records: Records,
+    /// How they become rows.
+    pub shape: RecordShape,
     /// Where each row's account, campaign and campaign name are.
     pub identity: Identity,
     /// How each row's hour is made.

@@ -13,6 +13,7 @@ mod quotas;
 mod reconcile;
 mod report;
 mod responses;
+mod rows;
 mod scalar;
 mod source;
 
@@ -21,16 +22,17 @@ pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, Wai
 pub(crate) use reconcile::{Metric, Reconcile};
 pub(crate) use report::{Poll, Report, ReportRows};
 pub(crate) use responses::{Action, Fault, Response, Wait};
+pub(crate) use rows::{Column, ColumnType, HourSource, Pick, RecordFormat, Records, Repeated};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
-    Accounts, Batch, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Parents,
-    Pick, Records, Repeated, Request, RequestTime, WindowEnd,
+    Accounts, Batch, Campaigns, Join, Listed, Method, Notation, Pagination, Parents, Request, RequestTime, WindowEnd,
 };
 
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
 ///
 /// Lengths of time are written as `500ms`, `30s`, `5m`, `2h` or `3d`; places in a JSON body as keys joined by dots, with
-/// `*` for every element of an array or every value of an object; secrets only as `env:NAME` or `file:PATH`.
+/// `*` for every element of an array or every value of an object, and `?` for a value that may be wrapped in an array;
+/// secrets only as `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "hourmark pipeline")]

@@ -246,7 +246,7 @@ impl Checker<'_> {
     }
 
     /// A text that is looked for: the empty one would be found everywhere.
-    fn not_empty(&mut self, path: &KeyPath, text: Option<&str>) -> Option<()> {
+    pub(super) fn not_empty(&mut self, path: &KeyPath, text: Option<&str>) -> Option<()> {
         if text == Some("") {
             self.wrong(path, format!("is {}: expected a text to look for", shown("")));
             return None;

@@ -133,7 +133,7 @@ fn decodes(pipeline: &Pipeline, answer: &Answer) -> bool {
     let names = HashMap::new();
     let currencies = HashMap::new();
     let context =
-        PageContext { accounts: &[account], campaign_names: &names, campaign_currencies: &currencies, window };
+        PageContext { accounts: &[account], campaign_names: &names, campaign_currencies: &currencies, window, asked: window };
     let decoder = Decoder::new(pipeline);
     decoder.page(&answer.body, &context, &mut decoder.rows()).is_ok()
 }
