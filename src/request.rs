@@ -15,6 +15,7 @@ use crate::pipeline::{
     Api, Body, HeaderText, Join, Listing, Method, Pipeline, Placeholder, RequestTemplate, TimeFormat, TimeText,
     ZoneRule,
 };
+use crate::secret::SecretSource;
 use crate::time::Window;
 use crate::unit::Account;
 
@@ -60,6 +61,8 @@ pub enum Origin {
     Declared,
     /// An earlier answer: may hold a token, is not shown.
     Platform,
+    /// A secret: the value is only its whereabouts (`env:NAME`), and the secret takes its place while it is sent.
+    Secret,
 }
 
 /// What a POST carries.
@@ -74,7 +77,8 @@ pub enum RequestBody {
 }
 
 impl Request {
-    /// The URL with all parameters, as it is sent but for the signature. Not for people: may hold tokens.
+    /// The URL with all parameters, as it is sent but for the signature and with the whereabouts of secrets. Not for
+    /// people: may hold tokens.
     pub fn full_url(&self) -> Url {
         let mut url = self.url.clone();
         if !self.query.is_empty() {
@@ -127,6 +131,11 @@ impl Parameter {
         Parameter { name: name.to_owned(), value: value.into(), origin: Origin::Declared }
     }
 
+    /// One whose value is the secret of `source`.
+    pub fn secret(name: &str, source: &SecretSource) -> Parameter {
+        Parameter { name: name.to_owned(), value: source.to_string(), origin: Origin::Secret }
+    }
+
     fn redacted(&self) -> String {
         let name: String = form_urlencoded::byte_serialize(self.name.as_bytes()).collect();
         match self.origin {
@@ -135,6 +144,7 @@ impl Parameter {
                 format!("{name}={value}")
             }
             Origin::Platform => format!("{name}=…"),
+            Origin::Secret => format!("{name}=[{}]", self.value),
         }
     }
 }
@@ -255,7 +265,8 @@ fn headers(api: &Api, body: &RequestBody) -> Vec<(String, String)> {
 fn turn_to(request: &mut Request, page: &PageCursor) {
     if let PageAt::Link(url) = &page.at {
         request.url = url.clone();
-        request.query.clear();
+        // Links carry no secrets, or should not.
+        request.query.retain(|parameter| parameter.origin == Origin::Secret);
         return;
     }
     if let Some((name, size)) = &page.size {

@@ -5,7 +5,9 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
-use crate::pipeline::{CampaignList, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest};
+use crate::pipeline::{
+    Auth, CampaignList, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest,
+};
 use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
 use crate::secret::SecretSource;
 use crate::telemetry::Count;
@@ -19,6 +21,7 @@ mod lists;
 mod paging;
 mod reports;
 pub(crate) mod server;
+mod signing_in;
 mod sizes;
 mod tapes;
 
@@ -45,7 +48,7 @@ impl Bench {
         let mut pipeline = pipeline(&server.base());
         let token = folder.path().join("token");
         std::fs::write(&token, SECRET).expect("a token");
-        pipeline.auth = Auth::Bearer { token: SecretSource::File(token) };
+        pipeline.auth = Auth::Bearer { token: SecretSource::File(token), proof: None };
         Bench { server, pipeline, folder, clock: Clock::Fixed(at("2026-11-20T12:34:56Z")) }
     }
 

@@ -13,6 +13,7 @@ use crate::secret::SecretSource;
 
 pub mod schema;
 
+mod auth;
 mod check;
 mod json_schema;
 mod listing;
@@ -37,6 +38,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Auth, ClientSecret, Grant, JwtRules, OAuth2, Placement, Proof};
 pub use json_schema::json_schema;
 pub use listing::{Accounts, CampaignList, JsonPath, Listing, Parameters, Step};
 pub use load::{load, load_folder, parse};
@@ -139,37 +141,4 @@ pub enum HeaderText {
     Literal(String),
     /// Read when the run begins.
     Secret(SecretSource),
-}
-
-/// How requests are signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// Not at all.
-    None,
-    /// `Authorization: Bearer <token>`.
-    Bearer {
-        /// The token.
-        token: SecretSource,
-    },
-    /// A header of the platform's own.
-    Header {
-        /// The header's name.
-        name: String,
-        /// Its value.
-        value: SecretSource,
-    },
-    /// A query parameter.
-    Query {
-        /// The parameter's name.
-        name: String,
-        /// Its value.
-        value: SecretSource,
-    },
-    /// HTTP Basic.
-    Basic {
-        /// The user's name.
-        username: SecretSource,
-        /// The password.
-        password: SecretSource,
-    },
 }
