@@ -233,7 +233,7 @@ impl Fetch {
                 Err(Cut::TooMuch { campaigns: one.campaigns.map_or(0, <[String]>::len), part: one.part, why })
             }
             Decision::SkipAccount => Err(Cut::Gone { part: one.part, why }),
-            Decision::Reauthorise if self.reauthorise(&client)? => Ok(Some(one)),
+            Decision::Reauthorise if self.reauthorise(&client, reading.stop).await? => Ok(Some(one)),
             Decision::Reauthorise | Decision::GiveUp => {
                 let first = one.pager.at().number == 1;
                 let answer = item.ok_or_else(|| TransportError::new(TransportKind::Cut, why.as_str()));

@@ -12,10 +12,11 @@ use super::problem::{KeyPath, Problems};
 use super::schema::{CAMPAIGNS, RESTATEMENTS};
 use super::shared::SharedQuotas;
 use super::tree::Node;
-use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
+use super::{Api, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
 use crate::secret::SecretSource;
 
 mod attributes;
+mod auth;
 mod columns;
 mod lists;
 mod quality;
@@ -231,31 +232,6 @@ impl Checker<'_> {
             }
         }
         good.then_some(headers)
-    }
-
-    fn auth(&mut self, auth: &raw::Auth) -> Option<Auth> {
-        let path = KeyPath::root().key("auth");
-        match auth {
-            raw::Auth::None => Some(Auth::None),
-            raw::Auth::Bearer { token } => Some(Auth::Bearer { token: self.secret(&path.key("token"), token)? }),
-            raw::Auth::Header { name, value } => {
-                let good_name = self.header_name(&path.key("name"), name);
-                let value = self.secret(&path.key("value"), value);
-                good_name?;
-                Some(Auth::Header { name: name.clone(), value: value? })
-            }
-            raw::Auth::Query { name, value } => {
-                let good_name = self.parameter(&path.key("name"), name);
-                let value = self.secret(&path.key("value"), value);
-                good_name?;
-                Some(Auth::Query { name: name.clone(), value: value? })
-            }
-            raw::Auth::Basic { username, password } => {
-                let username = self.secret(&path.key("username"), username);
-                let password = self.secret(&path.key("password"), password);
-                Some(Auth::Basic { username: username?, password: password? })
-            }
-        }
     }
 
     fn lake(&mut self, lake: &raw::Lake) -> Option<LakeLayout> {

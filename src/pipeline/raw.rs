@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod auth;
 mod quality;
 mod quotas;
 mod reconcile;
@@ -17,6 +18,7 @@ mod rows;
 mod scalar;
 mod source;
 
+pub(crate) use auth::{Auth, Credentials, Grant, Jwt, Proof};
 pub(crate) use quality::{ColumnRules, Limit, Quality};
 pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, WaitUnit, Weights};
 pub(crate) use reconcile::{Metric, Reconcile};
@@ -181,41 +183,6 @@ fn half_a_minute() -> String {
 
 fn max_body() -> String {
     "64MB".to_owned()
-}
-
-/// How requests are signed.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// The header `Authorization: Bearer TOKEN`.
-    Bearer {
-        /// The token's whereabouts: `env:NAME` or `file:PATH`.
-        token: String,
-    },
-    /// A header of the platform's own.
-    Header {
-        /// The header's name.
-        name: String,
-        /// The whereabouts of its value: `env:NAME` or `file:PATH`.
-        value: String,
-    },
-    /// A query parameter.
-    Query {
-        /// The parameter's name.
-        name: String,
-        /// The whereabouts of its value: `env:NAME` or `file:PATH`.
-        value: String,
-    },
-    /// HTTP Basic.
-    Basic {
-        /// The whereabouts of the user's name: `env:NAME` or `file:PATH`.
-        username: String,
-        /// The whereabouts of the password: `env:NAME` or `file:PATH`.
-        password: String,
-    },
 }
 
 /// What one request may ask for, and which hours are asked for again.

@@ -4,6 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 
 mod answers;
+mod auth;
 mod campaigns;
 mod lists;
 mod meaning;

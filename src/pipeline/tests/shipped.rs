@@ -26,7 +26,7 @@ fn the_demo_says_what_the_simulator_needs() {
     let demo = shipped("demo.toml");
     assert_eq!((demo.name.as_str(), demo.platform.as_str()), ("demo", "simulator"));
     assert_eq!(demo.api.base_url.as_str(), "http://127.0.0.1:8787/");
-    assert_eq!(demo.auth, Auth::Bearer { token: SecretSource::Env("HOURMARK_DEMO_TOKEN".into()) });
+    assert_eq!(demo.auth, Auth::Bearer { token: SecretSource::Env("HOURMARK_DEMO_TOKEN".into()), proof: None });
     assert_eq!(demo.missing, Missing::Drop { max_share: 0.5 });
     let names: Vec<&str> = pairs(&demo.request.query).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["account_ids", "from", "to", "fields"], "the file's order");
