@@ -209,8 +209,15 @@ pub enum Whose<'a> {
     All,
     /// An account's.
     Account(&'a Account),
-    /// What is found under these, their ids joined so.
-    Parents(&'a [String], Join),
+    /// What is found under these.
+    Parents {
+        /// Their ids,
+        ids: &'a [String],
+        /// which are joined so.
+        join: Join,
+        /// Whether `{parent}` in a header stands for them; it does not where accounts say themselves what it stands for.
+        in_headers: bool,
+    },
 }
 
 /// One page of a list.
@@ -218,10 +225,10 @@ pub enum Whose<'a> {
 /// # Errors
 /// As [`metrics_request`].
 pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageCursor) -> Result<Request> {
-    let (accounts, parents, join) = match whose {
-        Whose::All => (&[][..], &[][..], Join::Comma),
-        Whose::Account(account) => (std::slice::from_ref(account), &[][..], Join::Comma),
-        Whose::Parents(ids, join) => (&[][..], ids, join),
+    let (accounts, parents, join, in_headers) = match whose {
+        Whose::All => (&[][..], &[][..], Join::Comma, false),
+        Whose::Account(account) => (std::slice::from_ref(account), &[][..], Join::Comma, true),
+        Whose::Parents { ids, join, in_headers } => (&[][..], ids, join, in_headers),
     };
     let values = Values {
         accounts,
@@ -233,6 +240,7 @@ pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageC
         page_size: list.pagination.page_size,
         join,
     };
+    let nobody = Values { accounts: &[], parents: &[], ..values };
     let body = values.body(&list.body);
     let mut query = values.parameters(list.query.iter());
     query.extend(list.secrets.iter().map(|(name, source)| Parameter::secret(name, source)));
@@ -240,7 +248,7 @@ pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageC
         method: list.method,
         url: values.url(base(api, list.server.as_ref()), &list.path)?,
         query,
-        headers: headers(api, &values, &body),
+        headers: headers(api, if in_headers { &values } else { &nobody }, &body),
         body,
         signed: true,
     };

@@ -188,7 +188,7 @@ fn first_requests(pipeline: &Pipeline, now: Instant) -> Result<Vec<(&'static str
                 let first = PageCursor::first(&parents.list.pagination);
                 let request = listing_request(&pipeline.api, &parents.list, Whose::All, &first)?;
                 requests.push(("first request, for what accounts are found under", request));
-                whose = Whose::Parents(&ids, parents.join);
+                whose = Whose::Parents { ids: &ids, join: parents.join, in_headers: rules.parent.is_none() };
             }
             let first = PageCursor::first(&rules.list.pagination);
             let title =

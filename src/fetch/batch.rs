@@ -38,6 +38,8 @@ struct Open<'a> {
     elapsed: Duration,
     /// Not to be sent before.
     ready: Moment,
+    /// Whether it waits for a limit, and not because it failed.
+    refused: bool,
 }
 
 /// An answer in the answer.
@@ -103,7 +105,7 @@ impl Fetch {
             for campaigns in chunks {
                 let pager = Pager::new(&self.pipeline.api, &self.pipeline.pagination);
                 let (tries, elapsed) = (Tries::default(), Duration::ZERO);
-                open.push(Open { part: one.clone(), campaigns, pager, tries, elapsed, ready: now });
+                open.push(Open { part: one.clone(), campaigns, pager, tries, elapsed, ready: now, refused: false });
             }
         }
         open
@@ -149,6 +151,11 @@ impl Fetch {
         for ((mut one, item), request) in open.into_iter().zip(items).zip(&requests) {
             one.elapsed += took;
             further.extend(self.take_item(reading, one, item, request, gathered).await?);
+        }
+        // What failed together is tried again together: each by itself would be a request of its own.
+        let last = further.iter().filter(|one| !one.refused).map(|one| one.ready).max();
+        for one in further.iter_mut().filter(|one| !one.refused && one.tries.failures > 0) {
+            one.ready = last.unwrap_or(one.ready);
         }
         Ok(further)
     }
@@ -197,7 +204,8 @@ impl Fetch {
             self.take_in(gathered, &facts, begins_at);
             return match one.pager.next(&facts, &request.full_url(), None) {
                 Ok(Next::Page(_)) => {
-                    Ok(Some(Open { tries: Tries::default(), elapsed: Duration::ZERO, ready: Moment::now(), ..one }))
+                    let (tries, elapsed, ready) = (Tries::default(), Duration::ZERO, Moment::now());
+                    Ok(Some(Open { tries, elapsed, ready, refused: false, ..one }))
                 }
                 Ok(Next::End) => Ok(None),
                 Err(error) => Err(Refusal::unusable(error.to_string()).into()),
@@ -217,11 +225,12 @@ impl Fetch {
             Decision::Wait(wait) if throttled => {
                 self.quotas.refused(&needs, scope, wait, &why);
                 // The closed scope keeps this one back; the others of the batch need not wait for it.
-                one.ready = Moment::now() + wait;
+                (one.ready, one.refused) = (Moment::now() + wait, true);
                 Ok(Some(one))
             }
             Decision::Wait(wait) => {
                 one.elapsed += wait;
+                one.refused = false;
                 one.ready = Moment::now() + wait;
                 Ok(Some(one))
             }

@@ -230,7 +230,7 @@ impl Checker<'_> {
     }
 
     fn place_of_wait(&mut self, path: &KeyPath, wait: &raw::Wait) -> Option<JsonPath> {
-        self.place(&path.key("path"), wait.path.as_deref()?)
+        self.answer_place(&path.key("path"), Some(wait.path.as_deref()?))?
     }
 
     fn steps(&mut self, path: &KeyPath, steps: &[String]) -> Option<WaitSource> {
