@@ -11,6 +11,7 @@ mod foreseen;
 mod gaps;
 mod heatmap;
 mod live;
+mod new;
 mod planned;
 mod progress;
 mod quarantine;
@@ -88,7 +89,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Rewrite(arguments) => rewrite::rewrite(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Changes(arguments) => query::changes(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments, stop_on_signal()).await,
-        Command::New(arguments) => check::new(&settings()?, &screen, arguments),
+        Command::New(arguments) => new::new(&settings()?, &screen, arguments),
         Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,
         Command::Demo(arguments) => demo::demo(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Completions { shell } => documents::completions(&screen, *shell),

@@ -13,6 +13,7 @@ use crate::secret::SecretSource;
 
 pub mod schema;
 
+mod built_in;
 mod check;
 mod json_schema;
 mod listing;
@@ -37,6 +38,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use built_in::{BuiltIn, built_in, copied};
 pub use json_schema::json_schema;
 pub use listing::{AccountList, Accounts, CampaignList, JsonPath, Listing, Parameters, Parents, Step};
 pub use load::{load, load_folder, parse};

@@ -18,6 +18,7 @@ mod hours;
 mod layers;
 mod lease;
 mod live;
+mod new;
 mod outside;
 mod platforms;
 mod quality;
