@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod demo;
 mod documents;
+mod fixtures;
 mod foreseen;
 mod gaps;
 mod heatmap;
@@ -18,6 +19,7 @@ mod quarantine;
 mod query;
 mod quota;
 mod reconcile;
+mod record;
 mod replay;
 mod report;
 mod rewrite;
@@ -75,7 +77,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Schedule(arguments) => runs::schedule(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Backfill(arguments) => runs::backfill(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Replay(arguments) => replay::replay(&settings()?, &screen, arguments, stop_on_signal()).await,
-        Command::Cassette(command) => cassette::cassette(&settings()?, &screen, command, stop_on_signal()).await,
+        Command::Cassette(command) => {
+            cassette::cassette(&settings()?, &screen, command, &cli.global.overrides, stop_on_signal()).await
+        }
         Command::Plan(arguments) => planned::plan(&settings()?, &screen, arguments).await,
         Command::Quota(arguments) => quota::quota(&settings()?, &screen, arguments).await,
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,

@@ -94,7 +94,7 @@ fn list() -> String {
 }
 
 /// Where the file says that secrets are: `env:NAME` and `file:PATH`, each once, in the file's order.
-fn secrets(text: &str) -> Vec<String> {
+pub(super) fn secrets(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     if let Ok(document) = text.parse::<toml::Table>() {
         document.values().for_each(|value| secrets_in(value, &mut found));

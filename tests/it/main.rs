@@ -28,6 +28,7 @@ mod quota_restarts;
 mod quota_told;
 mod readers;
 mod reconcile;
+mod record;
 mod recovery;
 mod reference;
 mod replay;
