@@ -30,7 +30,8 @@ fn account(number: usize) -> Account {
         id: format!("{}", 1_000_000_000 + number * 7919),
         name: format!("Shop {number}"),
         time_zone: ZONES[number % ZONES.len()].parse().expect("a zone"),
-        currency: "EUR".to_owned(), parent: String::new(),
+        currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 

@@ -24,6 +24,8 @@ use crate::time::{Clock, Instant, Window, short};
 use crate::unit::{Account, Unit};
 use crate::usage;
 
+mod attributes;
+mod batch;
 mod glance;
 mod listing;
 pub(crate) mod parts;

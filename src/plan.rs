@@ -9,8 +9,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::ledger::{AccountLedger, day_of};
-use crate::pipeline::{Align, Pipeline, ZoneRule};
+use crate::pipeline::{Align, HeaderText, Pipeline, Placeholder, ZoneRule};
 use crate::refresh::{Grid, Hour, Reason, Refresh};
+use crate::request::uses;
 use crate::time::{Instant, Window, day, slot};
 use crate::unit::{Account, Lane, Unit, UnitKey};
 
@@ -108,8 +109,11 @@ struct Planner<'a> {
     refresh: &'a Refresh,
     now: Instant,
     grid: Grid,
-    /// By window and, where times are written on the account's clock, its zone.
-    wanted: BTreeMap<(Window, Option<&'static str>), Vec<Wanted<'a>>>,
+    /// Whether requests name what their account was found under.
+    names_parent: bool,
+    /// By window and, where the request speaks of them, the account's zone and what it was found under: one request has one
+    /// of each.
+    wanted: BTreeMap<(Window, Option<&'static str>, Option<&'a str>), Vec<Wanted<'a>>>,
     plan: Plan,
 }
 
@@ -120,7 +124,8 @@ struct Wanted<'a> {
 
 impl<'a> Planner<'a> {
     fn new(refresh: &'a Refresh, now: Instant) -> Planner<'a> {
-        Planner { refresh, now, grid: Grid::default(), wanted: BTreeMap::new(), plan: Plan::default() }
+        let names_parent = names_parent(refresh.pipeline());
+        Planner { refresh, now, grid: Grid::default(), names_parent, wanted: BTreeMap::new(), plan: Plan::default() }
     }
 
     /// Hours that are due by themselves: in the days that are loaded, and in those after the watermark.
@@ -178,14 +183,15 @@ impl<'a> Planner<'a> {
         self.plan.hours += wants.len() as u64;
         // Times on the account's clock are written once per request: its accounts must read the same clock.
         let clock = (pipeline.request.time.zone == ZoneRule::Account).then(|| account.time_zone.name());
+        let parent = self.names_parent.then_some(account.parent.as_str());
         for piece in pieces(&pipeline.window, &wants) {
-            self.wanted.entry((piece.window, clock)).or_default().push(Wanted { account, piece });
+            self.wanted.entry((piece.window, clock, parent)).or_default().push(Wanted { account, piece });
         }
     }
 
     fn finish(mut self, lanes: Lanes) -> Plan {
         let pipeline = self.refresh.pipeline();
-        for ((window, _), accounts) in self.wanted.into_iter().rev() {
+        for ((window, _, _), accounts) in self.wanted.into_iter().rev() {
             for batch in accounts.chunks(pipeline.request.accounts_per_request.max(1)) {
                 let is_first = batch.iter().any(|wanted| wanted.piece.is_first);
                 let lane = if is_first { lanes.first } else { lanes.again };
@@ -195,6 +201,14 @@ impl<'a> Planner<'a> {
         self.plan.units.sort_by_key(|unit| (unit.lane, Reverse(unit.window.to())));
         self.plan
     }
+}
+
+/// Several accounts in one request share their parent where that is named; each request of a batch has its own.
+fn names_parent(pipeline: &Pipeline) -> bool {
+    let in_header =
+        |(_, text): &(String, HeaderText)| matches!(text, HeaderText::Literal(text) if text.contains("{parent}"));
+    pipeline.request.batch.is_none()
+        && (uses(&pipeline.request, Placeholder::Parent) || pipeline.api.headers.iter().any(in_header))
 }
 
 fn unit(pipeline: &Pipeline, batch: &[Wanted<'_>], window: Window, lane: Lane) -> Unit {

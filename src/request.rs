@@ -18,10 +18,12 @@ use crate::pipeline::{
 use crate::time::Window;
 use crate::unit::Account;
 
+mod batch;
 mod fill;
 mod key;
 mod report;
 
+pub use batch::batch_request;
 pub use key::{body_hash, with_key};
 pub use report::{download_request, poll_request, rows_request};
 
@@ -232,6 +234,17 @@ pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageC
     };
     turn_to(&mut request, page);
     Ok(request)
+}
+
+/// Whether rows of `accounts` cannot be read without the lists of their campaigns: for ids, names or currencies. A list of
+/// which attributes are kept may be there for these alone.
+pub fn needs_campaigns(pipeline: &Pipeline, accounts: &[Account]) -> bool {
+    let Some(list) = &pipeline.campaigns else { return false };
+    let without_currency = || accounts.iter().any(|account| account.currency.is_empty());
+    list.columns.is_empty()
+        || uses(&pipeline.request, Placeholder::Campaigns)
+        || (pipeline.identity.campaign_name.is_none() && list.list.name.is_some())
+        || (list.currency.is_some() && without_currency())
 }
 
 /// Whether the template holds `wanted` anywhere.

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! lease -> publish what an earlier run left staged -> list accounts -> plan -> workers: fetch, stage, record
-//!       -> when a partition's planned units have ended: merge and publish -> ledger and watermark -> report
+//!       -> when a partition's planned units have ended: merge and publish -> ledger and watermark
+//!       -> follow what is known of campaigns -> report
 //! ```
 //!
 //! A unit that fails leaves nothing visible and holds nobody back. The lease's fencing token goes into every write of
 //! the state, so a run that lost its lease can record nothing.
 
 mod accounts;
+mod attributes;
 mod dispatch;
 mod leftovers;
 mod planning;
@@ -42,6 +44,7 @@ use crate::time::{Clock, Instant, hours_in, slot};
 use crate::unit::{Unit, UnitKey};
 
 pub use accounts::first_hour;
+pub use attributes::{CampaignsFollowed, attributes_due};
 pub use planning::{plan_now, refresh_of, stretches};
 use quarantine::Task;
 pub use quarantine::{Errand, drop_quarantined, run_errand};
@@ -217,6 +220,8 @@ fn kind_of(ask: Ask) -> RunKind {
 /// The body of a run, with the lease held.
 async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()> {
     run.environment.state.follow_rules(&run.lease, &run.refresh, run.environment.clock.now()).await?;
+    // Before anything is asked for: what the lake refuses should not look like a run.
+    let versions = run.open_versions().await?;
     run.publish_leftovers(report).await?;
     if run.stop.is_cancelled() {
         report.stopped = true;
@@ -245,6 +250,7 @@ async fn pass(run: &Run<'_>, order: &Order, report: &mut RunReport) -> Result<()
     for ask in stretches {
         run.stretch(&known, ask, report).await?;
     }
+    run.follow_campaigns(versions.as_ref(), &known, order.ask, report).await?;
     // A signal after the last unit stopped nothing.
     report.stopped = run.stop.is_cancelled() && report.units_left() > 0;
     Ok(())

@@ -43,6 +43,8 @@ pub struct Needs {
     pub accounts: Vec<String>,
     /// Who asks.
     pub lane: Lane,
+    /// As how many requests the platform counts it: several where it holds a batch of them, each about another account.
+    pub calls: u32,
 }
 
 /// A limit and by whom it is counted.
@@ -139,9 +141,10 @@ impl Book {
             if units == 0 {
                 continue;
             }
+            let all = units.saturating_mul(needs.calls.max(1));
             match limit.scope {
-                Scope::App => takes.push(((index, Whose::App), units)),
-                Scope::Endpoint => takes.push(((index, Whose::Endpoint(needs.endpoint)), units)),
+                Scope::App => takes.push(((index, Whose::App), all)),
+                Scope::Endpoint => takes.push(((index, Whose::Endpoint(needs.endpoint)), all)),
                 Scope::Account => {
                     for account in &needs.accounts {
                         takes.push(((index, Whose::Account(account.clone())), units));

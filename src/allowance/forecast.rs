@@ -34,7 +34,7 @@ impl Job {
         let mut before = nth;
         for (endpoint, count) in &self.steps {
             if before < *count {
-                return Some(Needs { endpoint: *endpoint, accounts: self.accounts.clone(), lane: self.lane });
+                return Some(Needs { endpoint: *endpoint, accounts: self.accounts.clone(), lane: self.lane, calls: 1 });
             }
             before -= count;
         }

@@ -26,7 +26,12 @@ fn ms(millis: u64) -> Duration {
 }
 
 fn needs(accounts: &[&str], lane: Lane) -> Needs {
-    Needs { endpoint: Endpoint::Metrics, accounts: accounts.iter().map(|id| (*id).to_owned()).collect(), lane }
+    Needs {
+        endpoint: Endpoint::Metrics,
+        accounts: accounts.iter().map(|id| (*id).to_owned()).collect(),
+        lane,
+        calls: 1,
+    }
 }
 
 /// A request and how its way to the platform and back goes.

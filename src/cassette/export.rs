@@ -49,6 +49,9 @@ impl Disguise {
                 add(id, "campaign");
                 add(name, "campaign");
             }
+            for id in part.campaign_currencies.keys() {
+                add(id, "campaign");
+            }
         }
         for word in campaigns {
             add(word, "campaign");
@@ -103,6 +106,8 @@ impl Disguise {
                 }
                 let names = std::mem::take(&mut part.campaign_names);
                 part.campaign_names = names.iter().map(|(id, name)| (self.whole(id), self.whole(name))).collect();
+                let currencies = std::mem::take(&mut part.campaign_currencies);
+                part.campaign_currencies = currencies.into_iter().map(|(id, it)| (self.whole(&id), it)).collect();
             }
             Line::Exchange(exchange) => self.exchange(exchange),
             Line::Pipeline { text, .. } => *text = self.text(text),

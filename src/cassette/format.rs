@@ -150,6 +150,9 @@ pub struct PartLine {
     /// Names of campaigns by id, where rows do not carry them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub campaign_names: BTreeMap<String, String>,
+    /// Currencies of campaigns by id, where neither rows nor accounts tell them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub campaign_currencies: BTreeMap<String, String>,
 }
 
 /// A request and what came of it.

@@ -27,6 +27,7 @@ pub struct Played {
 struct Part {
     accounts: Vec<Account>,
     names: HashMap<String, String>,
+    currencies: HashMap<String, String>,
     window: Window,
 }
 
@@ -49,6 +50,7 @@ pub fn play(header: &Header, lines: impl Iterator<Item = Result<Line>>, decoder:
                 let part = Part {
                     accounts: known.collect(),
                     names: line.campaign_names.into_iter().collect(),
+                    currencies: line.campaign_currencies.into_iter().collect(),
                     window: line.window.window()?,
                 };
                 parts.insert(line.part, part);
@@ -57,8 +59,12 @@ pub fn play(header: &Header, lines: impl Iterator<Item = Result<Line>>, decoder:
                 let Some(part) = exchange.part.and_then(|number| parts.get(&number)) else {
                     return Err(Error::storage("a page belongs to no part"));
                 };
-                let context =
-                    PageContext { accounts: &part.accounts, campaign_names: &part.names, window: part.window };
+                let context = PageContext {
+                    accounts: &part.accounts,
+                    campaign_names: &part.names,
+                    campaign_currencies: &part.currencies,
+                    window: part.window,
+                };
                 let page = lengths.len();
                 let read = decoder.page(&exchange.bytes()?, &context, &mut rows);
                 let facts = read.map_err(|error| Error::platform(format!("page {page}: {error}")))?;

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::format::{FORMAT, Header, RecordedRun};
-use super::shelf::Shelf;
+use super::shelf::{CAMPAIGNS, Shelf};
 use super::tape::Tape;
 use crate::error::{Error, Result};
 use crate::pipeline::{Pipeline, Raw, ResponseAction, UsageSource, WaitSource};
@@ -66,13 +68,24 @@ impl Recording {
 
     /// Keeps a unit's tape under the unit's digest, or the run's list of accounts. Never fails.
     pub async fn keep(&self, tape: Tape, header: Header) {
-        if !tape.is_on() {
-            return;
-        }
         let name = match header.unit() {
             Ok(Some(unit)) => unit.key.digest(),
             Ok(None) | Err(_) => format!("accounts-{}", self.run.id),
         };
+        self.keep_as(name, tape, header).await;
+    }
+
+    /// Keeps the lists of the campaigns of the header's accounts, that were read for themselves. Never fails.
+    pub async fn keep_campaigns(&self, tape: Tape, header: Header) {
+        let first = header.accounts.first().map_or("", |account| account.id.as_str());
+        let name = format!("{CAMPAIGNS}-{}-{:016x}", self.run.id, xxh3_64(first.as_bytes()));
+        self.keep_as(name, tape, header).await;
+    }
+
+    async fn keep_as(&self, name: String, tape: Tape, header: Header) {
+        if !tape.is_on() {
+            return;
+        }
         let shelf = self.shelf.clone();
         let written = blocking(move || match tape.finish(&header)? {
             Some(bytes) => shelf.write(header.fetched_at, &name, &bytes).map(|_| ()),

@@ -16,6 +16,8 @@ use crate::time::Instant;
 pub const RAW: &str = "_raw";
 /// How a file's name begins: the moment of its first request.
 const MOMENT: &str = "%Y%m%dT%H%M%SZ";
+/// How the name of a cassette of campaigns' lists goes on.
+pub(super) const CAMPAIGNS: &str = "campaigns";
 const COMPRESSED: &str = ".jsonl.zst";
 const PLAIN: &str = ".jsonl";
 const TEMPORARY: &str = ".tmp";
@@ -35,6 +37,14 @@ pub struct Kept {
     pub path: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
+}
+
+impl Kept {
+    /// Whether it holds lists of campaigns that were read for themselves.
+    pub fn is_of_campaigns(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(&format!("-{CAMPAIGNS}-"))
+    }
 }
 
 /// What a sweep removed.

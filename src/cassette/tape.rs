@@ -83,7 +83,10 @@ impl Tape {
             campaign_names.insert(id.clone(), mask(name, &recorder.secrets));
         }
         let accounts = context.accounts.iter().map(|account| account.id.clone()).collect();
-        let line = PartLine { part: number, accounts, window: context.window.into(), campaign_names };
+        let currencies = context.campaign_currencies.iter();
+        let campaign_currencies = currencies.map(|(id, currency)| (id.clone(), currency.clone())).collect();
+        let window = context.window.into();
+        let line = PartLine { part: number, accounts, window, campaign_names, campaign_currencies };
         recorder.write(&Line::Part(line));
     }
 

@@ -77,6 +77,9 @@ fn list(settings: &Settings, screen: &Screen, pipeline: Option<&str>, format: Li
 fn line(file: &Kept, header: &Result<Header>) -> String {
     let what = match header {
         Err(error) => format!("{} cannot be read: {error}", file.path.display()),
+        Ok(Header { unit: None, accounts, .. }) if file.is_of_campaigns() => {
+            format!("the lists of the campaigns of {} accounts", accounts.len())
+        }
         Ok(Header { unit: None, accounts, .. }) => format!("the list of {} accounts", accounts.len()),
         Ok(Header { unit: Some(unit), failed, .. }) => {
             let failed = if failed.is_some() { ", failed" } else { "" };

@@ -169,7 +169,7 @@ async fn is_fresh(
     let Some(state) = state else { return Ok(false) };
     let request = listing_request(&pipeline.api, list, whose, &PageCursor::first(&list.pagination))?;
     let kept = state.cached_response(&pipeline.name, &cache::key(&request)).await?;
-    Ok(kept.is_some_and(|kept| cache::is_fresh(&kept, now)))
+    Ok(kept.is_some_and(|kept| cache::is_fresh(&kept, list.every, now)))
 }
 
 /// Under how many parents the known accounts were found.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::Outcome;
 use crate::plan::Ask;
 use crate::quota::Use;
-use crate::run::RunReport;
+use crate::run::{CampaignsFollowed, RunReport};
 
 use super::quarantine;
 
@@ -46,6 +46,9 @@ pub(super) fn table(report: &RunReport) -> String {
             size(report.bytes_spliced)
         ),
     );
+    if let Some(line) = campaigns(&report.campaigns) {
+        fact("campaigns", line);
+    }
     if report.outside > 0 {
         fact("left away", format!("{} rows of hours that were not asked for or not over", report.outside));
     }
@@ -89,6 +92,22 @@ pub(super) fn table(report: &RunReport) -> String {
         fact("waiting", format!("come back at {}: {reason}", until.format("%Y-%m-%d %H:%M:%SZ")));
     }
     lines.join("\n")
+}
+
+/// What was made of campaigns' attributes; nothing where none were read.
+fn campaigns(followed: &CampaignsFollowed) -> Option<String> {
+    let CampaignsFollowed { accounts, begun, ended, unread, why } = followed;
+    let missed = why.as_ref().map(|why| match unread {
+        1 => why.clone(),
+        more => format!("{why}, and {} more accounts", more - 1),
+    });
+    let read = format!("{begun} versions begun, {ended} ended, of {accounts} accounts");
+    match (accounts, missed) {
+        (0, None) => None,
+        (0, Some(missed)) => Some(format!("not read: {missed}")),
+        (_, None) => Some(read),
+        (_, Some(missed)) => Some(format!("{read}; not read: {missed}")),
+    }
 }
 
 /// How much is used of each limit that lasts, by whoever used the most of it. Limits of a few seconds are empty again.
@@ -186,6 +205,21 @@ fn two_parts(large: u64, large_unit: &str, small: u64, small_unit: &str) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn campaigns_take_one_line() {
+        let followed = |accounts, begun, ended, unread, why: Option<&str>| {
+            let why = why.map(str::to_owned);
+            campaigns(&CampaignsFollowed { accounts, begun, ended, unread, why }).unwrap_or_default()
+        };
+        assert_eq!(followed(0, 0, 0, 0, None), "");
+        assert_eq!(followed(3, 2, 1, 0, None), "2 versions begun, 1 ended, of 3 accounts");
+        assert_eq!(followed(0, 0, 0, 1, Some("account 7: HTTP 500")), "not read: account 7: HTTP 500");
+        assert_eq!(
+            followed(2, 0, 0, 3, Some("account 7: HTTP 500")),
+            "0 versions begun, 0 ended, of 2 accounts; not read: account 7: HTTP 500, and 2 more accounts"
+        );
+    }
 
     #[test]
     fn sizes_and_spans_read_well() {

@@ -11,7 +11,7 @@ use crate::ledger::{AccountLedger, Found, day_of};
 use crate::pipeline::Pipeline;
 use crate::refresh::{Grid, HourState, Refresh};
 use crate::run::refresh_of;
-use crate::state::{FailedUnit, KnownAccount, Quarantined, RunRecord, Skip, State};
+use crate::state::{AttributeReading, FailedUnit, KnownAccount, Quarantined, RunRecord, Skip, State};
 use crate::time::{Instant, Window, short, slot, slot_start};
 
 use super::arguments::{ListFormat, StatusArguments};
@@ -65,6 +65,8 @@ pub(super) struct Facts<'a> {
     failed: Vec<FailedUnit>,
     quarantined: Vec<Quarantined>,
     skipped: Vec<Skip>,
+    /// The last reading of each account's campaigns' attributes.
+    attributes: HashMap<String, AttributeReading>,
     now: Instant,
     days: i64,
 }
@@ -97,6 +99,7 @@ impl<'a> Facts<'a> {
             failed: state.failed_units(&pipeline.name).await?,
             quarantined: state.quarantined(&pipeline.name).await?,
             skipped: state.skipped(&pipeline.name).await?,
+            attributes: state.attribute_readings(&pipeline.name).await?,
             now,
             days,
         };
@@ -156,6 +159,7 @@ impl<'a> Facts<'a> {
                 "  suspicious   {suspicious} account-hours without a row where there usually are some: `hourmark gaps`"
             ));
         }
+        lines.extend(self.campaigns());
         for skip in self.skipped.iter().take(ACCOUNTS_SHOWN) {
             lines.push(format!(
                 "  left out     account {} since {}: {}",
@@ -170,6 +174,14 @@ impl<'a> Facts<'a> {
         lines.extend(quarantine::lines(&self.quarantined));
         lines.push(self.picture());
         lines.join("\n")
+    }
+
+    /// How much is known of campaigns, and as of when; nothing where nothing was read.
+    fn campaigns(&self) -> Option<String> {
+        let oldest = self.attributes.values().map(|reading| reading.read_at).min()?;
+        let versions: u64 = self.attributes.values().map(|reading| reading.versions).sum();
+        let accounts = self.attributes.len();
+        Some(format!("  campaigns    {versions} versions, of {accounts} accounts read since {}", short(oldest)))
     }
 
     /// The heatmap alone.
@@ -224,6 +236,8 @@ impl<'a> Facts<'a> {
                     "settling": facts.counts.settling,
                     "final": facts.counts.end,
                     "suspicious": facts.counts.suspicious,
+                    "campaigns_read": self.attributes.get(&facts.known.account.id).map(|reading| reading.read_at),
+                    "campaign_versions": self.attributes.get(&facts.known.account.id).map(|reading| reading.versions),
                 })
             })
             .collect();

@@ -13,6 +13,7 @@
 //! | `row` | one record: identity, hour, columns, fingerprint |
 //! | `rows` | the growing columns, cut back to where they were when a page is refused |
 //! | `texts` | the same rules for a column of texts that gets another type |
+//! | `attributes` | the same rules for what is kept of campaigns |
 
 use std::collections::HashMap;
 
@@ -23,6 +24,7 @@ use crate::pipeline::{PaginationKind, Pipeline};
 use crate::time::Window;
 use crate::unit::Account;
 
+mod attributes;
 mod cell;
 mod hour;
 mod list;
@@ -35,6 +37,7 @@ mod tree;
 mod unknown;
 mod walk;
 
+pub use attributes::{ListedCampaign, attributes, item_texts};
 pub use rows::Rows;
 pub use texts::{WrongText, column_of_texts};
 pub use unknown::{UNKNOWN_KEPT, UnknownFields};
@@ -63,6 +66,8 @@ pub struct PageContext<'a> {
     pub accounts: &'a [Account],
     /// Campaign names by id, for platforms whose rows do not carry them.
     pub campaign_names: &'a HashMap<String, String>,
+    /// Currencies of campaigns by id, for rows of accounts whose currency is not known.
+    pub campaign_currencies: &'a HashMap<String, String>,
     /// Rows whose hour lies outside are counted and left away.
     pub window: Window,
 }

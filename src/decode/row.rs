@@ -40,10 +40,18 @@ struct IdPlan {
     column: &'static str,
 }
 
+/// Declared columns, with slots for paths.
+pub(super) struct Declared {
+    pub(super) columns: Vec<ColumnPlan>,
+    pub(super) lists: Vec<ListPlan>,
+    /// How many values are picked out of lists.
+    pub(super) picked: usize,
+}
+
 /// A declared column.
 #[derive(Debug)]
-struct ColumnPlan {
-    name: String,
+pub(super) struct ColumnPlan {
+    pub(super) name: String,
     path: String,
     source: Source,
     kind: ColumnKind,
@@ -88,10 +96,31 @@ impl RowPlan {
         let campaign = pipeline.identity.campaign.as_ref().map(|path| id(path, "campaign_id"));
         let campaign_name = pipeline.identity.campaign_name.as_ref().map(|path| id(path, "campaign_name"));
         let hour = HourPlan::new(&pipeline.hour, record);
+        let Declared { columns, lists, picked } = Declared::new(&pipeline.columns, &pipeline.dimensions, record);
+        let dimensions = pipeline.dimensions.iter();
+        let dimensions = dimensions.filter_map(|name| columns.iter().position(|column| column.name == *name)).collect();
+        RowPlan {
+            platform: pipeline.platform.clone(),
+            account,
+            campaign,
+            campaign_name,
+            hour,
+            columns,
+            dimensions,
+            lists,
+            picked,
+            nulls: pipeline.records.nulls.clone(),
+        }
+    }
+}
+
+impl Declared {
+    /// Compiles declared columns; their paths become slots of `record`. Those named by `key` may not be null.
+    pub(super) fn new(declared: &[Column], key: &[String], record: &mut Tree) -> Declared {
         let mut lists: IndexMap<(usize, String, String), ListPlan> = IndexMap::new();
         let mut picked = 0;
         let mut columns = Vec::new();
-        for column in &pipeline.columns {
+        for column in declared {
             let slot = record.want(&column.from);
             let source = match &column.pick {
                 None => Source::Slot(slot),
@@ -108,22 +137,9 @@ impl RowPlan {
                     Source::Picked(picked - 1)
                 }
             };
-            columns.push(ColumnPlan::new(column, source, pipeline.dimensions.contains(&column.name)));
+            columns.push(ColumnPlan::new(column, source, key.contains(&column.name)));
         }
-        let dimensions = pipeline.dimensions.iter();
-        let dimensions = dimensions.filter_map(|name| columns.iter().position(|column| column.name == *name)).collect();
-        RowPlan {
-            platform: pipeline.platform.clone(),
-            account,
-            campaign,
-            campaign_name,
-            hour,
-            columns,
-            dimensions,
-            lists: lists.into_values().collect(),
-            picked,
-            nulls: pipeline.records.nulls.clone(),
-        }
+        Declared { columns, lists: lists.into_values().collect(), picked }
     }
 }
 
@@ -145,7 +161,7 @@ impl ColumnPlan {
     }
 
     /// The column's value in a record.
-    fn read<'a>(
+    pub(super) fn read<'a>(
         &'a self,
         slots: &[Option<&'a str>],
         picked: &[Option<&'a str>],
@@ -368,12 +384,16 @@ impl<'d, 'de> RowReader<'d, 'de> {
         };
         let known = || self.context.campaign_names.get(campaign.as_ref()).map(|name| Cow::Borrowed(name.as_str()));
         let name = named.or_else(known).map_or(Value::Null, Value::Text);
+        let currency = match account.currency.as_str() {
+            "" => self.context.campaign_currencies.get(campaign.as_ref()).map_or("", String::as_str),
+            known => known,
+        };
         let values = [
             text(&self.plan.platform),
             text(&account.id),
             text_or_null(&account.name),
             text(account.time_zone.name()),
-            text_or_null(&account.currency),
+            text_or_null(currency),
             text(&campaign),
             name,
             Value::Int(placed.hour),

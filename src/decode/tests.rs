@@ -18,6 +18,7 @@ use crate::pipeline::{
 };
 use crate::time::Instant;
 
+mod attributes;
 mod hours;
 mod pages;
 mod properties;
@@ -37,7 +38,8 @@ fn account(id: &str, zone: &str) -> Account {
         id: id.to_owned(),
         name: format!("Shop {id}"),
         time_zone: zone.parse().expect("a zone"),
-        currency: "EUR".to_owned(), parent: String::new(),
+        currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 
@@ -126,7 +128,7 @@ fn decode(pipeline: &Pipeline, accounts: &[Account], body: &str) -> Result<(Reco
     let names = HashMap::from([("7".to_owned(), "Spring".to_owned())]);
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
     let mut rows = decoder.rows();
-    let context = PageContext { accounts, campaign_names: &names, window };
+    let context = PageContext { accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window };
     let facts = decoder.page(body.as_bytes(), &context, &mut rows)?;
     assert_eq!(facts.records, rows.len() + facts.outside);
     let batch = rows.finish(at("2026-11-20T12:00:00Z"));

@@ -50,6 +50,25 @@ pub(super) fn body<'d, 'de>(text: &'de str, tree: &'d Tree, page: &mut Page<'d, 
     deserializer.end()
 }
 
+/// Walks one record's `text` along `tree`; its wanted values are left in `record`.
+///
+/// # Errors
+/// Where there was no object, and what was there.
+pub(super) fn record<'d, 'de>(
+    text: &'de str,
+    tree: &'d Tree,
+    record: &mut Record<'d, 'de>,
+) -> Result<(), (&'d str, &'static str)> {
+    record.slots.fill(None);
+    record.unknown.begin_record();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let walked = RecordAt { node: &tree.root, record: &mut *record }.deserialize(&mut deserializer);
+    match record.wrong.take() {
+        Some(wrong) => Err(wrong),
+        None => walked.map_err(|_| (tree.root.path.as_str(), "no JSON")),
+    }
+}
+
 /// A place of the envelope.
 struct BodyAt<'p, 'd, 'de> {
     node: &'d Node,

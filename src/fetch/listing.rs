@@ -1,18 +1,19 @@
 //! Lists of accounts and campaigns: paginated like metrics, small enough to be read as JSON trees, and cached.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono_tz::Tz;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::attributes::{Kept, kept};
 use super::send::{Answered, Asking, Halt, Refusal, Unread};
 use super::{CampaignCell, Fetch};
 use crate::allowance::Needs;
 use crate::cassette::Tape;
-use crate::decode::{PageFacts, UnknownFields};
+use crate::decode::{PageFacts, UnknownFields, item_texts};
 use crate::error::{Error, Result};
 use crate::http::cache;
 use crate::http::client::Response;
@@ -21,6 +22,7 @@ use crate::pipeline::{AccountList, Accounts, CampaignList, Endpoint, JsonPath, L
 use crate::request::{Request, Whose, listing_request};
 use crate::state::CachedResponse;
 use crate::telemetry::Count;
+use crate::time::Instant;
 use crate::unit::{Account, Lane};
 
 /// An account's campaigns.
@@ -30,6 +32,10 @@ pub(super) struct Campaigns {
     pub(super) ids: Vec<String>,
     /// Their names by id, where they have one.
     pub(super) names: HashMap<String, String>,
+    /// Their currencies by id, where the list tells them.
+    pub(super) currencies: HashMap<String, String>,
+    /// Their attributes, where the pipeline keeps them; gone once somebody has taken them.
+    pub(super) kept: Mutex<Option<Kept>>,
 }
 
 /// A page of a list.
@@ -38,11 +44,37 @@ struct Listed {
     facts: PageFacts,
 }
 
+/// A page and how it was come by.
+struct Page {
+    listed: Listed,
+    /// Its `Link` header.
+    link: Option<String>,
+    /// When the platform gave it, or said last that it still holds.
+    as_of: Instant,
+}
+
+/// A whole list.
+struct Whole {
+    items: Vec<Item>,
+    /// When the platform gave its oldest page, or said last that it still holds.
+    as_of: Instant,
+}
+
 /// An item with what accounts need besides.
-struct Item {
-    id: String,
-    name: String,
+pub(super) struct Item {
+    pub(super) id: String,
+    pub(super) name: String,
     whole: Value,
+    /// Its own text, where that is kept.
+    pub(super) text: String,
+}
+
+/// Where the pages of a list come from: all from the cache or none, because pages of different ages do not fit together,
+/// and a token in an old page may have died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Cache,
+    Platform,
 }
 
 impl Fetch {
@@ -51,12 +83,12 @@ impl Fetch {
         let Accounts::Endpoint(rules) = &self.pipeline.accounts else { return Ok(Vec::new()) };
         let mut accounts = Vec::new();
         let Some(parents) = &rules.parents else {
-            for item in self.list(&rules.list, Whose::All, stop, tape, &mut 0).await? {
+            for item in self.list(&rules.list, Whose::All, stop, tape, &mut 0).await?.items {
                 accounts.push(account_of(item, rules, "")?);
             }
             return Ok(accounts);
         };
-        let found = self.list(&parents.list, Whose::All, stop, tape, &mut 0).await?;
+        let found = self.list(&parents.list, Whose::All, stop, tape, &mut 0).await?.items;
         let mut ids: Vec<String> = Vec::new();
         for item in found {
             if !ids.contains(&item.id) {
@@ -66,13 +98,20 @@ impl Fetch {
         if self.glances {
             ids.truncate(parents.per_request.max(1));
         }
-        for chunk in ids.chunks(parents.per_request.max(1)) {
+        let mut chunks: VecDeque<&[String]> = ids.chunks(parents.per_request.max(1)).collect();
+        while let Some(chunk) = chunks.pop_front() {
             let whose = Whose::Parents(chunk, parents.join);
             let items = match self.list(&rules.list, whose, stop, tape, &mut 0).await {
-                Ok(items) => items,
-                // One closed door does not shut the others.
+                Ok(whole) => whole.items,
+                // One closed door does not shut the others: which one it is, is found out by knocking at each.
+                Err(Halt::Gone { .. }) if chunk.len() > 1 => {
+                    for alone in chunk.chunks(1).rev() {
+                        chunks.push_front(alone);
+                    }
+                    continue;
+                }
                 Err(Halt::Gone { why }) => {
-                    tracing::warn!(parents = chunk.join(","), "nothing is listed there: {why}");
+                    tracing::warn!(parent = chunk.join(","), "nothing is listed there: {why}");
                     continue;
                 }
                 Err(halt) => return Err(halt),
@@ -101,7 +140,14 @@ impl Fetch {
         let listed = cell.get_or_try_init(|| async {
             let mut campaigns = Campaigns::default();
             let mut seen = std::collections::HashSet::new();
-            for item in self.list(&list.list, Whose::Account(account), stop, tape, sent).await? {
+            let Whole { items, as_of } = self.list(&list.list, Whose::Account(account), stop, tape, sent).await?;
+            for item in &items {
+                if let Some(currency) = list.currency.as_ref().and_then(|path| text_at(path, &item.whole)) {
+                    campaigns.currencies.insert(item.id.clone(), currency);
+                }
+            }
+            campaigns.kept = Mutex::new(kept(&self.pipeline, account, &items, &campaigns.currencies, as_of));
+            for item in items {
                 if !item.name.is_empty() {
                     campaigns.names.insert(item.id.clone(), item.name);
                 }
@@ -114,7 +160,7 @@ impl Fetch {
         listed.await.cloned()
     }
 
-    /// All items of a list, page by page.
+    /// All items of a list: from the cache where all of it is fresh there, else from the platform.
     async fn list(
         &self,
         list: &Listing,
@@ -122,35 +168,77 @@ impl Fetch {
         stop: &CancellationToken,
         tape: &Tape,
         sent: &mut u32,
-    ) -> Result<Vec<Item>, Halt> {
+    ) -> Result<Whole, Halt> {
+        if !self.glances
+            && let Some(whole) = self.list_from(Origin::Cache, list, whose, stop, tape, sent).await?
+        {
+            return Ok(whole);
+        }
+        let listed = self.list_from(Origin::Platform, list, whose, stop, tape, sent).await?;
+        listed.ok_or_else(|| Error::internal("the platform was not asked for a list").into())
+    }
+
+    /// All items of a list, page by page; `None` where one of them would have to come from elsewhere.
+    async fn list_from(
+        &self,
+        origin: Origin,
+        list: &Listing,
+        whose: Whose<'_>,
+        stop: &CancellationToken,
+        tape: &Tape,
+        sent: &mut u32,
+    ) -> Result<Option<Whole>, Halt> {
         let account = if let Whose::Account(account) = whose { Some(account) } else { None };
         let needs = Needs {
             endpoint: if account.is_some() { Endpoint::Campaigns } else { Endpoint::Accounts },
             accounts: account.map(|account| account.id.clone()).into_iter().collect(),
             // Everything else waits for a list.
             lane: Lane::Hourly,
+            calls: 1,
         };
         let mut pager = Pager::new(&self.pipeline.api, &list.pagination);
-        let mut items = Vec::new();
+        let mut whole = Whole { items: Vec::new(), as_of: self.clock.now() };
         loop {
             if stop.is_cancelled() {
                 return Err(Halt::Stopped);
             }
             let request = listing_request(&self.pipeline.api, list, whose, pager.at())?;
-            let (listed, link) = self.list_page(list, &request, &needs, stop, tape, sent).await?;
-            items.extend(listed.items);
+            let page = match origin {
+                Origin::Cache => self.fresh_page(list, &request, &needs, tape).await?,
+                Origin::Platform => Some(self.list_page(list, &request, &needs, stop, tape, sent).await?),
+            };
+            let Some(Page { listed, link, as_of }) = page else { return Ok(None) };
+            whole.as_of = whole.as_of.min(as_of);
+            whole.items.extend(listed.items);
             if self.glances {
-                return Ok(items);
+                return Ok(Some(whole));
             }
             match pager.next(&listed.facts, &request.full_url(), link.as_deref()) {
                 Ok(Next::Page(_)) => {}
-                Ok(Next::End) => return Ok(items),
+                Ok(Next::End) => return Ok(Some(whole)),
                 Err(error) => return Err(Refusal::unusable(error.to_string())),
             }
         }
     }
 
-    /// One page and its `Link` header: from the cache where that is fresh or the platform says it still holds.
+    /// One page from the cache; `None` where it is not there, or not fresh.
+    async fn fresh_page(
+        &self,
+        list: &Listing,
+        request: &Request,
+        needs: &Needs,
+        tape: &Tape,
+    ) -> Result<Option<Page>, Halt> {
+        let stored = self.state.cached_response(&self.pipeline.name, &cache::key(request)).await?;
+        let Some(known) = stored.filter(|known| cache::is_fresh(known, list.every, self.clock.now())) else {
+            return Ok(None);
+        };
+        let Ok(listed) = read_page(&known.body, list) else { return Ok(None) };
+        tape.cached(needs.endpoint, request, &known.body, known.link.as_deref(), &self.client());
+        Ok(Some(Page { listed, link: known.link, as_of: known.stored_at }))
+    }
+
+    /// One page from the platform, which may say that what is in the cache still holds.
     async fn list_page(
         &self,
         list: &Listing,
@@ -159,7 +247,8 @@ impl Fetch {
         stop: &CancellationToken,
         tape: &Tape,
         sent: &mut u32,
-    ) -> Result<(Listed, Option<String>), Halt> {
+    ) -> Result<Page, Halt> {
+        let as_of = self.clock.now();
         let key = cache::key(request);
         let stored = match self.glances {
             true => None,
@@ -167,22 +256,14 @@ impl Fetch {
         };
         // What cannot be read any more (the file names other paths now) is asked for anew.
         let known = stored.and_then(|known| Some((read_page(&known.body, list).ok()?, known)));
-        let known = match known {
-            Some((listed, known)) if cache::is_fresh(&known, self.clock.now()) => {
-                tape.cached(needs.endpoint, request, &known.body, known.link.as_deref(), &self.client());
-                return Ok((listed, known.link));
-            }
-            Some((listed, known)) => Some((listed, known)),
-            None => None,
-        };
         let condition = known.as_ref().map(|(_, known)| known);
         let asking = Asking { request, needs, known: condition, stop, tape, page_of: None };
         match self.ask(&asking, sent, |response: &Response| read_page(&response.body, list)).await? {
             Answered::Read(listed, response) => {
-                if let Some(kept) = cache::keep(&response, self.clock.now()) {
+                if let Some(kept) = cache::keep(&response, list.every, self.clock.now()) {
                     self.store(&key, &kept).await?;
                 }
-                Ok((listed, response.link()))
+                Ok(Page { listed, link: response.link(), as_of })
             }
             Answered::Adopted(_) => Err(Refusal::unusable("a list cannot be adopted")),
             Answered::NotModified(response) => {
@@ -193,7 +274,7 @@ impl Fetch {
                 let kept = cache::renewed(known, &response.headers, self.clock.now());
                 self.store(&key, &kept).await?;
                 tape.cached(needs.endpoint, request, &kept.body, kept.link.as_deref(), &self.client());
-                Ok((listed, kept.link))
+                Ok(Page { listed, link: kept.link, as_of })
             }
         }
     }
@@ -207,7 +288,7 @@ impl Fetch {
         {
             return Ok(());
         }
-        self.state.store_response(&self.pipeline.name, key, kept, self.clock.now()).await
+        self.state.store_response(&self.pipeline.name, key, kept).await
     }
 }
 
@@ -243,7 +324,7 @@ fn zone_of(item: &Item, rules: &AccountList) -> Result<Tz> {
 
 fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
     let document: Value = serde_json::from_slice(body).map_err(|error| Unread::Again(not_json(body, &error)))?;
-    let mut items = Vec::new();
+    let mut items: Vec<Item> = Vec::new();
     let found = list.records.path.values_in(&document);
     if found.is_empty() && !list.records.absent_is_empty && !list.records.path.has_each() {
         return Err(Unread::Again(format!("the answer is not a page: no records at `{}`", list.records.path)));
@@ -262,6 +343,11 @@ fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
             _ => return Err(Unread::Again(format!("`{}` holds no list", list.records.path))),
         }
     }
+    if list.verbatim {
+        for (item, text) in items.iter_mut().zip(item_texts(body, &list.records.path)) {
+            text.clone_into(&mut item.text);
+        }
+    }
     let (next, total) = match &list.pagination.kind {
         // A token is no next page where the place that says so holds nothing.
         PaginationKind::Cursor { more: Some(more), .. } if !holds_something(more, &document) => (None, None),
@@ -273,7 +359,7 @@ fn read_page(body: &[u8], list: &Listing) -> Result<Listed, Unread> {
         | PaginationKind::PageNumber { total_pages: None, .. }
         | PaginationKind::Offset { total: None, .. } => (None, None),
     };
-    let ids: Vec<&str> = items.iter().map(|item: &Item| item.id.as_str()).collect();
+    let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
     let fingerprint = (!ids.is_empty()).then(|| xxh3_64(ids.join("\n").as_bytes()));
     let total = total.and_then(|total| total.parse().ok());
     let facts =
@@ -293,7 +379,7 @@ fn item(value: &Value, list: &Listing) -> Result<Item, Unread> {
         },
     };
     let name = list.name.as_ref().and_then(|path| text_at(path, value)).unwrap_or_default();
-    Ok(Item { id, name, whole: value.clone() })
+    Ok(Item { id, name, whole: value.clone(), text: String::new() })
 }
 
 fn not_json(body: &[u8], error: &serde_json::Error) -> String {

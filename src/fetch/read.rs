@@ -15,12 +15,12 @@ use crate::cassette::Tape;
 use crate::decode::{DecodeError, PageContext, PageFacts, Rows, UnknownFields};
 use crate::error::{Error, Result as Outcome};
 use crate::page::{Next, PageCursor, Pager};
-use crate::pipeline::{Endpoint, PaginationKind, Pipeline, Placeholder};
+use crate::pipeline::{Align, Endpoint, PaginationKind, Pipeline, Placeholder, ZoneRule};
 use crate::refresh::grid_zone;
-use crate::request::{Request, metrics_request, uses};
+use crate::request::{Request, metrics_request, needs_campaigns, uses};
 use crate::state::Lease;
 use crate::telemetry::Count;
-use crate::time::{Instant, hour_at};
+use crate::time::{Instant, Window, hour_at};
 use crate::unit::{Account, Unit};
 
 /// So often a unit whose token died in the middle begins again.
@@ -42,9 +42,9 @@ impl From<Halt> for NoSlice {
 
 /// What reading a unit has gathered. Dropped whole when anything fails.
 pub(super) struct Gathered {
-    rows: Rows,
+    pub(super) rows: Rows,
     /// Where each page's rows begin.
-    page_starts: Vec<usize>,
+    pub(super) page_starts: Vec<usize>,
     outside: u64,
     unknown: UnknownFields,
 }
@@ -213,8 +213,14 @@ impl Fetch {
         for part in &parts {
             let Some(closed) = ended_by(part.window, ended) else { continue };
             let campaigns = self.campaigns_of(part, stop, tape, sent).await?;
-            let names = names_of(&campaigns);
-            let context = PageContext { accounts: &part.accounts, campaign_names: &names, window: closed };
+            let names = of_all(&campaigns, |campaigns| &campaigns.names);
+            let currencies = of_all(&campaigns, |campaigns| &campaigns.currencies);
+            let context = PageContext {
+                accounts: &part.accounts,
+                campaign_names: &names,
+                campaign_currencies: &currencies,
+                window: closed,
+            };
             tape.part(part.number, &context);
             let reading = Reading { unit, part, context: &context, stop, tape };
             match begun.iter().find(|creation| creation.part == part.number) {
@@ -246,6 +252,9 @@ impl Fetch {
         sent: &mut u32,
         gathered: &mut Gathered,
     ) -> Result<(), Cut> {
+        if let Some(batch) = &self.pipeline.request.batch {
+            return self.read_batches(batch, reading, campaigns, sent, gathered).await;
+        }
         if !uses(&self.pipeline.request, Placeholder::Campaigns) {
             return self.read_chunk(reading, None, sent, gathered).await;
         }
@@ -264,7 +273,8 @@ impl Fetch {
         gathered: &mut Gathered,
     ) -> Result<(), Cut> {
         let part = reading.part;
-        let make = |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, part.window, campaigns, page);
+        let window = self.asked_of(part);
+        let make = |page: &PageCursor| metrics_request(&self.pipeline, &part.accounts, window, campaigns, page);
         let read = self.read_pages(reading, Endpoint::Metrics, make, sent, gathered).await;
         read.map_err(|cut| match cut {
             Cut::Halted(halt) => Cut::of(part, campaigns.map_or(0, <[String]>::len), halt),
@@ -321,10 +331,22 @@ impl Fetch {
             endpoint,
             accounts: reading.part.accounts.iter().map(|account| account.id.clone()).collect(),
             lane: reading.unit.lane,
+            calls: 1,
         }
     }
 
-    fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
+    /// The window that is written into the part's request. Dates of a clock that is neither UTC's nor the account's are those
+    /// that cover the window, and none of them may lie in the future.
+    pub(super) fn asked_of(&self, part: &Part) -> Window {
+        let rules = &self.pipeline;
+        if rules.window.align != Align::UtcDay || !matches!(rules.request.time.zone, ZoneRule::Fixed(_)) {
+            return part.window;
+        }
+        let ended = ended_at(rules, &part.accounts, self.clock.now());
+        ended.and_then(|ended| ended_by(part.window, ended)).unwrap_or(part.window)
+    }
+
+    pub(super) fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
         gathered.outside += facts.outside as u64;
         gathered.unknown.add(&facts.unknown);
         self.meter.add(Count::Pages, 1);
@@ -348,7 +370,9 @@ impl Fetch {
         sent: &mut u32,
     ) -> Result<Vec<Arc<Campaigns>>, Cut> {
         let mut all = Vec::new();
-        if let Some(list) = &self.pipeline.campaigns {
+        if let Some(list) = &self.pipeline.campaigns
+            && needs_campaigns(&self.pipeline, &part.accounts)
+        {
             for account in &part.accounts {
                 let listed = self.campaigns(list, account, stop, tape, sent).await;
                 all.push(listed.map_err(|halt| match halt {
@@ -368,14 +392,18 @@ fn ended_at(pipeline: &Pipeline, accounts: &[Account], now: Instant) -> Option<I
     accounts.iter().map(|account| hour_at(now, grid_zone(pipeline, account))).min()
 }
 
-fn names_of(campaigns: &[Arc<Campaigns>]) -> Cow<'_, HashMap<String, String>> {
+/// What is known by campaign, of the campaigns of all accounts.
+fn of_all(
+    campaigns: &[Arc<Campaigns>],
+    known: impl Fn(&Campaigns) -> &HashMap<String, String>,
+) -> Cow<'_, HashMap<String, String>> {
     match campaigns {
-        [only] => Cow::Borrowed(&only.names),
-        many => Cow::Owned(many.iter().flat_map(|campaigns| campaigns.names.clone()).collect()),
+        [only] => Cow::Borrowed(known(only)),
+        many => Cow::Owned(many.iter().flat_map(|campaigns| known(campaigns).clone()).collect()),
     }
 }
 
-fn unread(error: DecodeError) -> Unread {
+pub(super) fn unread(error: DecodeError) -> Unread {
     match error {
         DecodeError::Unreadable(_) => Unread::Again(error.to_string()),
         DecodeError::Row { .. } => Unread::Final(error.to_string()),

@@ -12,9 +12,7 @@ use super::send::{Answered, Halt, Refusal, Unread};
 use crate::http::client::Response;
 use crate::page::PageCursor;
 use crate::pipeline::{Endpoint, JsonPath, Poll, Report, ReportRows};
-use crate::request::{
-    Request, body_hash, download_request, metrics_request, poll_request, rows_request, with_key,
-};
+use crate::request::{Request, body_hash, download_request, metrics_request, poll_request, rows_request, with_key};
 use crate::state::Creation;
 use crate::unit::Unit;
 use crate::usage::text_of;
@@ -25,9 +23,7 @@ const ROUNDS: u32 = 3;
 /// How a report ended.
 enum Ended {
     /// It can be read; with the URL of its rows, where the answer names one.
-    Done {
-        url: Option<String>,
-    },
+    Done { url: Option<String> },
     /// It will never be done.
     Lost(String),
 }
@@ -47,7 +43,7 @@ impl Fetch {
     /// The request that makes a part's report.
     fn creating(&self, part: &Part) -> Result<Request, Halt> {
         let first = PageCursor::first(&self.pipeline.pagination);
-        Ok(metrics_request(&self.pipeline, &part.accounts, part.window, None, &first)?)
+        Ok(metrics_request(&self.pipeline, &part.accounts, self.asked_of(part), None, &first)?)
     }
 
     async fn begin(&self, unit: &Unit, part: u32, request: &Request) -> Result<Creation, Halt> {

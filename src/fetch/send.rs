@@ -123,12 +123,12 @@ struct Attempts {
 }
 
 /// An attempt and what came of it.
-struct Attempt {
-    answer: Result<Response, TransportError>,
+pub(super) struct Attempt {
+    pub(super) answer: Result<Response, TransportError>,
     /// What the answer told of the limits.
-    told: Vec<Told>,
+    pub(super) told: Vec<Told>,
     /// Who signed it.
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
 }
 
 impl Fetch {
@@ -207,7 +207,7 @@ impl Fetch {
     }
 
     /// Reads the credentials anew. Gives whether they are others than `used`.
-    fn reauthorise(&self, used: &Arc<Client>) -> Result<bool, Halt> {
+    pub(super) fn reauthorise(&self, used: &Arc<Client>) -> Result<bool, Halt> {
         let mut current = self.client.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !Arc::ptr_eq(&current, used) {
             // Another worker was told the same and has read them.
@@ -224,32 +224,35 @@ impl Fetch {
     }
 
     fn judge(&self, asking: &Asking<'_>, attempt: &Attempt, tries: Tries) -> Verdict {
-        // Whoever keeps a report's rows is not the platform, and its answers are not what the rules are about.
-        let rules = if asking.request.signed { self.pipeline.responses.as_slice() } else { &[] };
-        let reading = Reading {
-            rules,
-            secrets: attempt.client.secrets(),
-            now: self.clock.now(),
-            refusals: tries.refusals,
-        };
+        let signed = asking.request.signed;
         match &attempt.answer {
-            Ok(response) => {
-                let outcome =
-                    Outcome::Answer { status: response.status, headers: &response.headers, body: &response.body };
-                match classify(&outcome, &reading) {
-                    Verdict::NotModified if asking.known.is_none() => {
-                        let why = "HTTP 304, though the request was not conditional".to_owned();
-                        Verdict::Fail { fault: None, why }
-                    }
-                    Verdict::Reauthorise { why } if !asking.request.signed => Verdict::Fail { fault: None, why },
-                    verdict => verdict,
+            Ok(response) => match self.meaning(response, &attempt.client, tries, signed) {
+                Verdict::NotModified if asking.known.is_none() => {
+                    let why = "HTTP 304, though the request was not conditional".to_owned();
+                    Verdict::Fail { fault: None, why }
                 }
-            }
+                verdict => verdict,
+            },
             Err(error) => {
                 let outcome = Outcome::Broken { why: &error.to_string(), may_pass: error.may_pass() };
-                classify(&outcome, &reading)
+                classify(&outcome, &self.reading(&attempt.client, tries, signed))
             }
         }
+    }
+
+    /// What an answer means; of one to an unsigned request, which the platform itself did not give, without the
+    /// pipeline's rules.
+    pub(super) fn meaning(&self, response: &Response, client: &Client, tries: Tries, signed: bool) -> Verdict {
+        let outcome = Outcome::Answer { status: response.status, headers: &response.headers, body: &response.body };
+        match classify(&outcome, &self.reading(client, tries, signed)) {
+            Verdict::Reauthorise { why } if !signed => Verdict::Fail { fault: None, why },
+            verdict => verdict,
+        }
+    }
+
+    fn reading<'a>(&'a self, client: &'a Client, tries: Tries, signed: bool) -> Reading<'a> {
+        let rules = if signed { self.pipeline.responses.as_slice() } else { &[] };
+        Reading { rules, secrets: client.secrets(), now: self.clock.now(), refusals: tries.refusals }
     }
 
     /// One sending. Stopping gives it a few seconds to end.
@@ -315,7 +318,7 @@ impl Fetch {
         }
     }
 
-    fn masked(&self, text: &str) -> String {
+    pub(super) fn masked(&self, text: &str) -> String {
         mask(text, self.client().secrets())
     }
 
@@ -342,7 +345,7 @@ fn record(asking: &Asking<'_>, attempt: &Attempt, read: bool) {
 }
 
 /// A refusal with what the headers told besides: whose limit it was, and the longest of the waits.
-fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
+pub(super) fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
     let Verdict::Throttled { wait, scope, why } = verdict else { return (verdict, Scope::App) };
     let full = |told: &&Told| {
         let said = &told.said;
@@ -359,7 +362,7 @@ fn with_told(verdict: Verdict, told: &[Told]) -> (Verdict, Scope) {
     (Verdict::Throttled { wait: wait.max(told_wait), scope: Some(scope), why }, scope)
 }
 
-fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> Halt {
+pub(super) fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> Halt {
     let unauthorized = matches!(verdict, Verdict::Reauthorise { .. });
     let unreachable = attempt.answer.as_ref().is_err_and(TransportError::unreachable);
     let fault = match verdict {
@@ -377,7 +380,7 @@ fn given_up(verdict: &Verdict, tries: Tries, attempt: &Attempt, why: String) -> 
     })
 }
 
-fn reason(verdict: &Verdict) -> String {
+pub(super) fn reason(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Retry { why }
         | Verdict::Unreadable { why }

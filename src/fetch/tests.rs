@@ -5,18 +5,23 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
-use crate::pipeline::{CampaignList, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest};
+use crate::pipeline::{
+    CampaignList, JsonPath, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest,
+};
 use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
 use crate::secret::SecretSource;
 use crate::telemetry::Count;
 use crate::unit::{Lane, UnitKey};
 
+mod attributes;
+mod batches;
 mod credentials;
 mod faults;
 mod gone;
 mod limits;
 mod lists;
 mod paging;
+mod parents;
 mod reports;
 pub(crate) mod server;
 mod sizes;
@@ -138,6 +143,11 @@ fn keys(slice: &Slice) -> Vec<(String, String, Instant)> {
     let mut keys: Vec<_> = (0..slice.rows.num_rows()).map(key).collect();
     keys.sort();
     keys
+}
+
+/// A list of campaigns of which nothing is kept.
+fn for_ids(list: Listing) -> CampaignList {
+    CampaignList { list, currency: None, columns: Vec::new() }
 }
 
 fn one_row() -> Reply {

@@ -1,6 +1,9 @@
-//! What may be kept of a list, and for how long: ETag, Last-Modified and Cache-Control (RFC 9111, a private cache).
+//! What may be kept of a list, and for how long: ETag, Last-Modified and Cache-Control (RFC 9111, a private cache), and
+//! `every`, by which a pipeline says itself how old a list may be.
 //!
 //! Pure decisions; the state stores what they keep.
+
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use reqwest::header::{AGE, CACHE_CONTROL, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
@@ -23,31 +26,36 @@ pub fn key(request: &Request) -> String {
     format!("{} {} {hash:016x}", method_word(request.method), request.redacted_url())
 }
 
-/// Whether `known` may be used without asking.
-pub fn is_fresh(known: &CachedResponse, now: Instant) -> bool {
-    known.fresh_until.is_some_and(|until| now < until)
+/// Whether `known` may be used without asking: its headers say so, or it is younger than `every`.
+pub fn is_fresh(known: &CachedResponse, every: Duration, now: Instant) -> bool {
+    let age = (now - known.stored_at).to_std().unwrap_or_default();
+    age < every || known.fresh_until.is_some_and(|until| now < until)
 }
 
-/// What is kept of a new answer; `None` where nothing may be or nothing is worth it.
-pub fn keep(response: &Response, now: Instant) -> Option<CachedResponse> {
+/// What is kept of a new answer; `None` where nothing may be or nothing is worth it. With `every` the pipeline has decided
+/// that it may and is.
+pub fn keep(response: &Response, every: Duration, now: Instant) -> Option<CachedResponse> {
     let control = Control::read(&response.headers);
-    if control.no_store {
+    if control.no_store && every.is_zero() {
         return None;
     }
     let kept = CachedResponse {
+        stored_at: now,
         etag: text_of(&response.headers, &ETAG),
         last_modified: text_of(&response.headers, &LAST_MODIFIED),
         fresh_until: control.fresh_until(&response.headers, now),
         body: response.body.to_vec(),
         link: response.link(),
     };
-    (kept.etag.is_some() || kept.last_modified.is_some() || kept.fresh_until.is_some()).then_some(kept)
+    let told = kept.etag.is_some() || kept.last_modified.is_some() || kept.fresh_until.is_some();
+    (told || !every.is_zero()).then_some(kept)
 }
 
 /// What is kept after a 304: the known body with the answer's newer words about it.
 pub fn renewed(known: CachedResponse, headers: &HeaderMap, now: Instant) -> CachedResponse {
     let control = Control::read(headers);
     CachedResponse {
+        stored_at: now,
         etag: text_of(headers, &ETAG).or(known.etag),
         last_modified: text_of(headers, &LAST_MODIFIED).or(known.last_modified),
         fresh_until: control.fresh_until(headers, now),
@@ -113,7 +121,9 @@ mod tests {
     #[test]
     fn what_is_kept_and_for_how_long() {
         let minutes = |minutes: i64| Some(now() + TimeDelta::minutes(minutes));
-        let fresh = |headers: &[(&'static str, &'static str)]| keep(&response(headers), now()).map(|it| it.fresh_until);
+        let fresh = |headers: &[(&'static str, &'static str)]| {
+            keep(&response(headers), Duration::ZERO, now()).map(|it| it.fresh_until)
+        };
         assert_eq!(fresh(&[]), None, "nothing to come back with");
         assert_eq!(fresh(&[("etag", "\"1\""), ("cache-control", "private, no-store")]), None);
         assert_eq!(fresh(&[("etag", "\"1\"")]), Some(None));
@@ -126,18 +136,35 @@ mod tests {
 
     #[test]
     fn freshness_ends() {
-        let kept = keep(&response(&[("cache-control", "max-age=60")]), now()).expect("kept");
-        assert!(is_fresh(&kept, now() + TimeDelta::seconds(59)));
-        assert!(!is_fresh(&kept, now() + TimeDelta::seconds(60)));
+        let kept = keep(&response(&[("cache-control", "max-age=60")]), Duration::ZERO, now()).expect("kept");
+        assert!(is_fresh(&kept, Duration::ZERO, now() + TimeDelta::seconds(59)));
+        assert!(!is_fresh(&kept, Duration::ZERO, now() + TimeDelta::seconds(60)));
+    }
+
+    #[test]
+    fn a_pipeline_may_say_itself_how_old_a_list_may_be() {
+        let hour = Duration::from_secs(3600);
+        for headers in [vec![], vec![("cache-control", "no-store")], vec![("cache-control", "no-cache, max-age=9")]] {
+            let kept = keep(&response(&headers), hour, now()).expect("kept whatever the answer said");
+            assert!(is_fresh(&kept, hour, now() + TimeDelta::seconds(3599)), "{headers:?}");
+            assert!(!is_fresh(&kept, hour, now() + TimeDelta::seconds(3600)), "{headers:?}");
+            assert!(!is_fresh(&kept, Duration::ZERO, now() + TimeDelta::seconds(10)), "the file says otherwise now");
+        }
+        let kept = keep(&response(&[("cache-control", "max-age=7200")]), hour, now()).expect("kept");
+        assert!(is_fresh(&kept, hour, now() + TimeDelta::minutes(119)), "the platform promises more");
+        let later = now() + TimeDelta::minutes(61);
+        let renewed = renewed(kept, &response(&[("etag", "\"1\"")]).headers, later);
+        assert!(is_fresh(&renewed, hour, later + TimeDelta::minutes(59)), "a 304 begins anew");
     }
 
     #[test]
     fn a_304_renews_the_known_body() {
-        let known = keep(&response(&[("etag", "\"1\""), ("link", "<b>; rel=next")]), now()).expect("kept");
+        let known = response(&[("etag", "\"1\""), ("link", "<b>; rel=next")]);
+        let known = keep(&known, Duration::ZERO, now()).expect("kept");
         let answer = response(&[("etag", "\"2\""), ("cache-control", "max-age=60")]);
         let kept = renewed(known, &answer.headers, now());
         assert_eq!((kept.etag.as_deref(), kept.body.as_slice()), (Some("\"2\""), &b"[]"[..]));
         assert_eq!(kept.link.as_deref(), Some("<b>; rel=next"));
-        assert!(is_fresh(&kept, now()));
+        assert!(is_fresh(&kept, Duration::ZERO, now()));
     }
 }

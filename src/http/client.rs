@@ -326,7 +326,8 @@ fn connections(api: &Api) -> Result<reqwest::Client> {
         .connect_timeout(api.connect_timeout)
         .tcp_nodelay(true)
         .pool_idle_timeout(Duration::from_secs(60));
-    if api.base_url.scheme() == "http" && api.hosts.is_empty() {
+    let plain = |url: &Url| url.scheme() == "http";
+    if plain(&api.base_url) && api.hosts.is_empty() && api.servers.iter().all(|(_, server)| plain(server)) {
         // No TLS will be spoken, so a machine without certificates will do.
         builder = builder.tls_certs_only([]);
     }

@@ -36,7 +36,7 @@ pub enum TransportKind {
 }
 
 impl TransportError {
-    pub(super) fn new(kind: TransportKind, text: impl Into<String>) -> TransportError {
+    pub(crate) fn new(kind: TransportKind, text: impl Into<String>) -> TransportError {
         TransportError { kind, text: text.into() }
     }
 

@@ -5,6 +5,7 @@
 //! | `<name>/date=2026-11-20/bucket-00.parquet` | a [`Partition`]; with `partition_by = ["date", "hour"]` there is an `utc_hour=09/` between |
 //! | `<name>/_hourmark.json` | the dataset's layout, key and columns: a [`DatasetRecord`] |
 //! | `<name>__restatements/date=2026-11-20/bucket-00.parquet` | what changed from what to what, by when it was seen: the restatement log |
+//! | `<name>__campaigns/bucket-00.parquet` | what is known of campaigns, one row per version: [`Versions`] |
 //! | `_staged/<name>/<digest>.arrow` | a unit's rows, durable but invisible |
 //! | `_staged/<name>__restatements/<digest>.arrow` | what a publish is about to tell the log: an intent |
 //! | `_staged/<name>/*.tmp` | what is being written |
@@ -35,6 +36,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod types;
+mod versions;
 mod writer;
 
 use std::path::Path;
@@ -48,6 +50,7 @@ pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};
 pub use rewrite::{Extent, Recovered, RewriteEnd, RewriteOrder, Rewritten, Totals};
 pub use stored::{StoredPartition, accounts_seen};
+pub use versions::{Versions, VersionsPublished};
 
 use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};

@@ -11,3 +11,4 @@ mod rewriting;
 mod splicing;
 mod swapping;
 mod types;
+mod versions;

@@ -155,6 +155,20 @@ pub(super) fn log_properties(record: &DatasetRecord, ids: (&str, String)) -> Res
     Ok(with_entries(entries)?.build())
 }
 
+/// The settings of a file of versions of campaigns, sorted by the record's key.
+///
+/// # Errors
+/// An internal error where `schema` lacks a column of the key.
+pub(super) fn versions_properties(record: &DatasetRecord, schema: &SchemaRef) -> Result<WriterProperties> {
+    let mut sorting = Vec::with_capacity(record.key.len());
+    for name in &record.key {
+        let place = schema.index_of(name).ok().and_then(|place| i32::try_from(place).ok());
+        let column_idx = place.ok_or_else(|| Error::internal(format!("versions lack the key column `{name}`")))?;
+        sorting.push(SortingColumn { column_idx, descending: false, nulls_first: true });
+    }
+    Ok(with_entries(entries(record))?.set_sorting_columns(Some(sorting)).build())
+}
+
 fn entries(record: &DatasetRecord) -> Vec<(&str, String)> {
     vec![
         ("hourmark.pipeline", record.pipeline.clone()),

@@ -19,6 +19,8 @@
 //!
 //! The last line is a second line of defence only: a file does not know when its values were last confirmed (a re-fetch
 //! that finds nothing new changes no file), so the state must not publish a slice older than an hour's last record.
+//!
+//! What is known of campaigns is merged by other rules: see [`follow()`].
 
 mod claims;
 mod events;
@@ -29,6 +31,7 @@ mod proof;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::BTreeSet;
 
@@ -40,6 +43,7 @@ pub use falling::{Fallen, find_fallen};
 pub use guard::{Guard, Tally, guard};
 pub use proof::{Sorted, Undeclared};
 pub use shape::{Shape, conform, value_text};
+pub use versions::{AccountFollowed, CampaignReading, Followed, Version, VersionsMerge, follow, merge_versions};
 
 use crate::error::Result;
 use crate::time::Instant;

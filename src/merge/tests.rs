@@ -11,6 +11,7 @@ use crate::time::Window;
 use crate::unit::UnitKey;
 
 mod folding;
+mod versions;
 
 /// account, campaign, clicks, minute in which it was first seen
 type Plain = (&'static str, &'static str, i64, i64);

@@ -9,12 +9,13 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::problem::{KeyPath, Problems};
-use super::schema::RESTATEMENTS;
+use super::schema::{CAMPAIGNS, RESTATEMENTS};
 use super::shared::SharedQuotas;
 use super::tree::Node;
 use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
 use crate::secret::SecretSource;
 
+mod attributes;
 mod columns;
 mod lists;
 mod quality;
@@ -32,20 +33,16 @@ mod usage;
 pub(super) use quotas::shared_quotas;
 
 /// Words that queries over the lake already use as tables.
-const TAKEN_NAMES: [&str; 4] = ["campaign_hours", "ledger", "units", "runs"];
+const TAKEN_NAMES: [&str; 5] = ["campaign_hours", "campaigns", "ledger", "units", "runs"];
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 13] = [
-    ("accounts", "api"),
-    ("campaigns", "api"),
+const DEPENDS: [(&str, &str); 9] = [
     ("key", "columns"),
     ("quality", "columns"),
     ("quality", "key"),
     ("reconcile", "accounts"),
     ("reconcile", "columns"),
-    ("report", "api"),
     ("request", "accounts"),
-    ("request", "api"),
     ("request", "campaigns"),
     ("request", "window"),
     ("usage", "quotas"),
@@ -90,6 +87,7 @@ pub(super) fn check(
     let report = checker.report_rules(&file);
     let reconcile = checker.reconcile(&file);
     let quotas = checker.quotas(&file.quotas, shared);
+    checker.batch_fits(file.request.batch.as_ref(), quotas.as_deref().unwrap_or_default());
     let usage = checker.usage(&file.usage, &file.quotas, shared);
     let retry = checker.retry(&file.retry);
     let responses = checker.responses(&file);
@@ -154,7 +152,7 @@ impl Checker<'_> {
         if !text::is_identifier(name) {
             let expected = "expected lower-case letters, digits and underscores, a letter first";
             self.report(&root, format!("the file's name makes the pipeline's name {name:?}: {expected}"));
-        } else if name.ends_with(RESTATEMENTS) || TAKEN_NAMES.contains(&name) {
+        } else if [RESTATEMENTS, CAMPAIGNS].iter().any(|end| name.ends_with(end)) || TAKEN_NAMES.contains(&name) {
             self.report(
                 &root,
                 format!("the file's name makes the pipeline's name {name:?}, which hourmark uses itself"),

@@ -1,12 +1,13 @@
 //! Places in a body, and lists that change slowly: accounts and campaigns.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 use url::Url;
 
-use super::{Body, Join, Method, Pagination, Records};
+use super::{Body, Column, Join, Method, Pagination, Records};
 use crate::secret::SecretSource;
 use crate::unit::Account;
 
@@ -122,6 +123,10 @@ pub struct Parents {
 pub struct CampaignList {
     /// The request and its pages; its path may hold `{account}`.
     pub list: Listing,
+    /// Where an item's currency is.
+    pub currency: Option<JsonPath>,
+    /// The attributes that are kept of campaigns, in the file's order; none where nothing is kept.
+    pub columns: Vec<Column>,
 }
 
 /// A paginated list of things that change slowly: cached by ETag and `Cache-Control`.
@@ -149,6 +154,10 @@ pub struct Listing {
     pub id_after: Option<String>,
     /// Where an item's name is.
     pub name: Option<JsonPath>,
+    /// It is asked for at most so often, whatever its answers say of caching.
+    pub every: Duration,
+    /// Whether an item's own text is kept, for columns that are read from it.
+    pub verbatim: bool,
 }
 
 /// Query or form parameters in the file's order. A name may come several times: some platforms take lists so.

@@ -23,8 +23,8 @@ pub(crate) use report::{Poll, Report, ReportRows};
 pub(crate) use responses::{Action, Fault, Response, Wait};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
-    Accounts, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Parents, Pick,
-    Records, Repeated, Request, RequestTime, WindowEnd,
+    Accounts, Batch, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Parents,
+    Pick, Records, Repeated, Request, RequestTime, WindowEnd,
 };
 
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.

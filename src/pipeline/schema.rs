@@ -6,7 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use chrono::DateTime;
 
-use super::{ColumnKind, Pipeline};
+use super::{Column, ColumnKind, Pipeline};
 use crate::error::{Error, Result};
 use crate::time::Instant;
 
@@ -16,6 +16,17 @@ pub const HOUR: &str = "hour";
 pub const SEEN_AT: &str = "seen_at";
 /// Ends the name of the dataset that keeps a pipeline's restatements.
 pub const RESTATEMENTS: &str = "__restatements";
+/// Ends the name of the dataset that keeps the attributes of a pipeline's campaigns.
+pub const CAMPAIGNS: &str = "__campaigns";
+/// Name of the column that holds since when a version of a campaign's attributes is known to be true.
+pub const VALID_FROM: &str = "valid_from";
+/// Name of the column that holds since when it is known not to be true any more; null of the present version.
+pub const VALID_TO: &str = "valid_to";
+/// The columns of a version before the attributes, in their order.
+pub const OF_VERSIONS: [&str; 6] =
+    ["platform", "account_id", "account_name", "campaign_id", "campaign_name", "currency"];
+/// What makes a version unique, in the order in which versions are sorted.
+pub const VERSION_KEY: [&str; 3] = ["account_id", "campaign_id", VALID_FROM];
 /// Name of the restatements' column that holds which column changed.
 pub const METRIC: &str = "metric";
 /// Name of the restatements' column that holds the value before, as text.
@@ -90,6 +101,23 @@ pub fn lake_schema(pipeline: &Pipeline) -> SchemaRef {
     }
     fields.push(Field::new(SEEN_AT, instant_type(), false));
     Arc::new(Schema::new(fields))
+}
+
+/// The schema of the versions of campaigns with these attributes: see [`OF_VERSIONS`], then the attributes, [`VALID_FROM`] and
+/// [`VALID_TO`]. All may be null but [`VALID_FROM`] and the ids: an attribute was not read before it was declared.
+pub fn versions_schema(attributes: &[Column]) -> SchemaRef {
+    let never_null = ["platform", "account_id", "campaign_id"];
+    let mut fields: Vec<Field> =
+        OF_VERSIONS.iter().map(|name| Field::new(*name, DataType::Utf8, !never_null.contains(name))).collect();
+    fields.extend(attributes.iter().map(|column| Field::new(&column.name, data_type(column.kind), true)));
+    fields.push(Field::new(VALID_FROM, instant_type(), false));
+    fields.push(Field::new(VALID_TO, instant_type(), true));
+    Arc::new(Schema::new(fields))
+}
+
+/// Whether every dataset of versions has a column of this name.
+pub fn is_of_versions(name: &str) -> bool {
+    OF_VERSIONS.contains(&name) || name == VALID_FROM || name == VALID_TO
 }
 
 /// The names of the columns that make a row unique, in the order in which rows are sorted.

@@ -4,6 +4,8 @@ use super::*;
 use crate::error::ErrorKind;
 
 mod answers;
+mod campaigns;
+mod lists;
 mod meaning;
 mod quality;
 mod quotas;

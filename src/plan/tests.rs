@@ -33,7 +33,13 @@ fn date(text: &str) -> NaiveDate {
 }
 
 fn account(id: &str, zone: &str) -> Account {
-    Account { id: id.into(), name: String::new(), time_zone: zone.parse().expect("a zone"), currency: "EUR".into(), parent: String::new() }
+    Account {
+        id: id.into(),
+        name: String::new(),
+        time_zone: zone.parse().expect("a zone"),
+        currency: "EUR".into(),
+        parent: String::new(),
+    }
 }
 
 /// An account's history as a run and the state would keep it.
@@ -354,4 +360,26 @@ proptest! {
             prop_assert_eq!(plan_for(&pipeline, &histories, Ask::Due, now).units.len(), 0);
         }
     }
+}
+
+#[test]
+fn accounts_of_one_request_share_what_they_were_found_under_where_it_is_named() {
+    let mut pipeline = pipeline(&["request.accounts_per_request=10"]);
+    let now = at("2026-11-20T12:40:00Z");
+    let under = |id: &str, parent: &str| {
+        let account = Account { parent: parent.to_owned(), ..account(id, "UTC") };
+        History::new(account, at("2026-11-20T11:00:00Z"))
+    };
+    let histories = [under("1", "a"), under("2", "b"), under("3", "a")];
+    let batches = |pipeline: &Pipeline| -> Vec<Vec<String>> {
+        let plan = plan_for(pipeline, &histories, Ask::Due, now);
+        let ids = |unit: &Unit| unit.accounts.iter().map(|account| account.id.clone()).collect();
+        let mut all: Vec<Vec<String>> = plan.units.iter().map(ids).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(batches(&pipeline), [vec!["1", "2", "3"]]);
+    let manager = crate::pipeline::HeaderText::Literal("{parent}".to_owned());
+    pipeline.api.headers.push(("X-Manager".to_owned(), manager));
+    assert_eq!(batches(&pipeline), [vec!["1", "3"], vec!["2"]]);
 }

@@ -25,7 +25,7 @@ fn with(name: &str, quotas: &[Quota], max_wait: Duration) -> Pipeline {
 
 fn needs(accounts: &[&str]) -> Needs {
     let accounts = accounts.iter().map(|id| (*id).to_owned()).collect();
-    Needs { endpoint: Endpoint::Metrics, accounts, lane: Lane::Hourly }
+    Needs { endpoint: Endpoint::Metrics, accounts, lane: Lane::Hourly, calls: 1 }
 }
 
 async fn take(quotas: &Quotas, accounts: &[&str]) {

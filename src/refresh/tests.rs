@@ -20,7 +20,13 @@ fn at(text: &str) -> Instant {
 }
 
 fn account(zone: &str) -> Account {
-    Account { id: "1".into(), name: String::new(), time_zone: zone.parse().expect("a zone"), currency: "EUR".into(), parent: String::new() }
+    Account {
+        id: "1".into(),
+        name: String::new(),
+        time_zone: zone.parse().expect("a zone"),
+        currency: "EUR".into(),
+        parent: String::new(),
+    }
 }
 
 fn hour(refresh: &Refresh, zone: &str, begin: &str) -> Hour {

@@ -332,8 +332,72 @@ fn a_list_of_an_account() {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: std::time::Duration::ZERO,
+        verbatim: false,
     };
     let page = PageCursor::first(&list.pagination);
-    let request = listing_request(&pipeline.api, &list, Whose::Account(&account("7", "UTC")), &page).expect("a request");
+    let request =
+        listing_request(&pipeline.api, &list, Whose::Account(&account("7", "UTC")), &page).expect("a request");
     assert_eq!(request.full_url().as_str(), "https://api.test/accounts/7/campaigns?limit=2&offset=0");
+}
+
+#[test]
+fn dates_come_in_parts_and_as_numbers_where_they_stand_alone() {
+    let mut pipeline = pipeline("https://api.test");
+    pipeline.request.method = Method::Post;
+    pipeline.request.path = "/reports".into();
+    pipeline.request.query = texts(&[("day", "{from_day}.{from_month}.{from_year}")]);
+    pipeline.request.time =
+        TimeText { format: TimeFormat::Date, zone: ZoneRule::Fixed(chrono_tz::Europe::London), end_inclusive: true };
+    pipeline.request.body = Body::Json(json!({
+        "From": {"Year": "{from_year}", "Month": "{from_month}", "Day": "{from_day}"},
+        "To": {"Year": "{to_year}", "Month": "{to_month}", "Day": "{to_day}"},
+        "Text": "{from_year}-{to_day}",
+    }));
+    // A summer's day in UTC ends on the next day in London.
+    let window = window("2026-06-09T00:00:00Z", "2026-06-10T00:00:00Z");
+    let request =
+        metrics_request(&pipeline, &[account("1", "UTC")], window, None, &first(&pipeline)).expect("a request");
+    assert_eq!(request.full_url().as_str(), "https://api.test/reports?day=9.6.2026");
+    let expected = json!({
+        "From": {"Year": 2026, "Month": 6, "Day": 9},
+        "To": {"Year": 2026, "Month": 6, "Day": 10},
+        "Text": "2026-10",
+    });
+    assert_eq!(request.body, RequestBody::Json(expected));
+}
+
+#[test]
+fn a_page_goes_to_its_place_in_the_body() {
+    let mut pipeline = pipeline("https://api.test");
+    pipeline.request.method = Method::Post;
+    pipeline.request.body = Body::Json(json!({"selector": {"pagination": {"offset": 0, "limit": 2}, "orderBy": []}}));
+    let at = PageAt::Number { param: "selector.pagination.offset".into(), number: 40 };
+    let page = PageCursor { number: 2, at, size: Some(("selector.pagination.limit".into(), 20)) };
+    let window = window("2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z");
+    let request = metrics_request(&pipeline, &[account("1", "UTC")], window, None, &page).expect("a request");
+    let expected = json!({"selector": {"pagination": {"offset": 40, "limit": 20}, "orderBy": []}});
+    assert_eq!(request.body, RequestBody::Json(expected));
+    // In a query a dot is part of the name.
+    pipeline.request.body = Body::None;
+    let request = metrics_request(&pipeline, &[account("1", "UTC")], window, None, &page).expect("a request");
+    assert!(request.full_url().as_str().ends_with("&selector.pagination.limit=20&selector.pagination.offset=40"));
+}
+
+#[test]
+fn a_header_that_names_an_account_goes_only_where_there_is_one() {
+    let mut pipeline = pipeline("https://api.test");
+    let literal = |name: &str, text: &str| (name.to_owned(), HeaderText::Literal(text.to_owned()));
+    pipeline.api.headers =
+        vec![literal("X-Org", "id={account}"), literal("X-Under", "{parent}"), literal("X-App", "h")];
+    let whom = Account { parent: "900".into(), ..account("7", "UTC") };
+    let window = window("2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z");
+    let headers = |request: Request| request.headers.into_iter().filter(|(name, _)| name.starts_with("x-")).collect();
+    let about: Vec<(String, String)> =
+        headers(metrics_request(&pipeline, &[whom], window, None, &first(&pipeline)).expect("a request"));
+    let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    assert_eq!(about, [pair("x-org", "id=7"), pair("x-under", "900"), pair("x-app", "h")]);
+    let nobody: Vec<(String, String)> =
+        headers(metrics_request(&pipeline, &[account("", "UTC")], window, None, &first(&pipeline)).expect("a request"));
+    assert_eq!(nobody, [pair("x-app", "h")]);
 }

@@ -105,6 +105,7 @@ impl Dispatch {
             endpoint: self.endpoint,
             accounts: unit.accounts.iter().map(|account| account.id.clone()).collect(),
             lane: unit.lane,
+            calls: 1,
         }
     }
 }

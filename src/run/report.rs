@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta};
 
+use super::CampaignsFollowed;
 use crate::decode::UnknownFields;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::lake::Published;
@@ -111,6 +112,8 @@ pub struct RunReport {
     pub latency: Option<Duration>,
     /// Units whose responses could not be kept.
     pub cassettes_lost: u64,
+    /// What was made of campaigns' attributes.
+    pub campaigns: CampaignsFollowed,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -154,6 +157,7 @@ impl RunReport {
             fatal: None,
             latency: None,
             cassettes_lost: 0,
+            campaigns: CampaignsFollowed::default(),
             elapsed: Duration::ZERO,
         }
     }

@@ -14,6 +14,7 @@ use crate::state::PublishedUnit;
 use crate::time::Window;
 use crate::unit::Lane;
 
+mod attributes;
 mod quarantine;
 
 struct Scene {
@@ -157,11 +158,7 @@ async fn reporting() -> Scene {
             cap: Wait::from_millis(1),
             patience: Wait::from_secs(60),
         },
-        rows: ReportRows::Endpoint {
-            path: "/reports/{report}/rows".into(),
-            query: texts(&[]),
-            server: None,
-        },
+        rows: ReportRows::Endpoint { path: "/reports/{report}/rows".into(), query: texts(&[]), server: None },
     });
     scene
 }

@@ -20,6 +20,7 @@
 //! | [`creations`] | requests that create something on the platform, by idempotency key |
 //! | [`sizes`] | how large a request may be |
 //! | [`skips`] | accounts that are left out |
+//! | [`attributes`] | when the attributes of campaigns were last read |
 //! | [`leases`] | one run per pipeline at a time |
 //! | [`runs`] | what each run did |
 //! | [`responses`] | the HTTP cache |
@@ -35,6 +36,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use crate::error::Result;
 
 pub mod accounts;
+pub mod attributes;
 pub mod creations;
 pub mod leases;
 pub mod ledger;
@@ -53,6 +55,7 @@ pub mod units;
 mod values;
 
 pub use accounts::KnownAccount;
+pub use attributes::AttributeReading;
 pub use creations::{Creation, CreationEnd, idempotency_key};
 pub use leases::{Acquired, Alone, Lease};
 pub use published::PublishedUnit;

@@ -22,6 +22,8 @@ pub struct CachedResponse {
     pub etag: Option<String>,
     /// The `Last-Modified` header, as it was.
     pub last_modified: Option<String>,
+    /// When the platform gave it, or said last that it still holds. Kept in whole seconds.
+    pub stored_at: Instant,
     /// Until when it may be used without asking.
     pub fresh_until: Option<Instant>,
     /// The body after decompression.
@@ -42,7 +44,7 @@ impl State {
     pub async fn cached_response(&self, pipeline: &str, key: &str) -> Result<Option<CachedResponse>> {
         let work = async {
             let row = sqlx::query(
-                "SELECT etag, last_modified, fresh_until, body, link FROM responses WHERE pipeline = $1 AND key = $2",
+                "SELECT stored_at, etag, last_modified, fresh_until, body, link FROM responses WHERE pipeline = $1 AND key = $2",
             )
             .bind(pipeline)
             .bind(key)
@@ -51,6 +53,7 @@ impl State {
             let Some(row) = row else { return Ok(None) };
             let fresh_until: Option<i64> = row.try_get("fresh_until")?;
             Ok::<_, Trouble>(Some(CachedResponse {
+                stored_at: moment(row.try_get("stored_at")?)?,
                 etag: row.try_get("etag")?,
                 last_modified: row.try_get("last_modified")?,
                 fresh_until: fresh_until.map(moment).transpose()?,
@@ -63,13 +66,7 @@ impl State {
 
     /// Keeps a response under `key`, which must not hold a secret, in place of an older one. Where the bound is passed
     /// the responses that were stored the longest ago go; one that is larger than the whole bound is not kept.
-    pub async fn store_response(
-        &self,
-        pipeline: &str,
-        key: &str,
-        response: &CachedResponse,
-        now: Instant,
-    ) -> Result<()> {
+    pub async fn store_response(&self, pipeline: &str, key: &str, response: &CachedResponse) -> Result<()> {
         let work = async {
             let mut transaction = self.begin().await?;
             sqlx::query(
@@ -81,7 +78,7 @@ impl State {
             )
             .bind(pipeline)
             .bind(key)
-            .bind(seconds(now))
+            .bind(seconds(response.stored_at))
             .bind(stored(response.size(key)))
             .bind(&response.etag)
             .bind(&response.last_modified)

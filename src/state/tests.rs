@@ -52,7 +52,8 @@ fn account_in(id: &str, zone: &str) -> Account {
         id: id.to_owned(),
         name: format!("Shop {id} \"München\""),
         time_zone: zone.parse().expect("a zone"),
-        currency: "EUR".to_owned(), parent: String::new(),
+        currency: "EUR".to_owned(),
+        parent: String::new(),
     }
 }
 
@@ -363,21 +364,21 @@ async fn the_last_thousand_runs_are_kept(state: &State) {
 
 async fn responses_are_kept_and_bounded(state: &State) {
     let response = CachedResponse {
+        stored_at: at("2026-11-20T09:00:00Z"),
         etag: Some("W/\"7\"".to_owned()),
         last_modified: None,
         fresh_until: Some(at("2026-11-20T10:00:00Z")),
         body: b"{}".to_vec(),
         link: Some("<https://a.example/p2>; rel=\"next\"".to_owned()),
     };
-    let mut now = at("2026-11-20T09:00:00Z");
-    state.store_response("ads", "accounts", &response, now).await.expect("kept");
+    state.store_response("ads", "accounts", &response).await.expect("kept");
     assert_eq!(state.cached_response("ads", "accounts").await.expect("an answer"), Some(response.clone()));
     assert_eq!(state.cached_response("other", "accounts").await.expect("an answer"), None);
 
-    let large = CachedResponse { body: vec![b'x'; 20 << 20], etag: None, ..response.clone() };
+    let mut large = CachedResponse { body: vec![b'x'; 20 << 20], etag: None, ..response.clone() };
     for key in ["a", "b", "c", "d"] {
-        now += TimeDelta::minutes(1);
-        state.store_response("other", key, &large, now).await.expect("kept");
+        large.stored_at += TimeDelta::minutes(1);
+        state.store_response("other", key, &large).await.expect("kept");
     }
     let mut kept = Vec::new();
     for (pipeline, key) in [("ads", "accounts"), ("other", "a"), ("other", "b"), ("other", "c"), ("other", "d")] {
@@ -387,7 +388,7 @@ async fn responses_are_kept_and_bounded(state: &State) {
     }
     assert_eq!(kept, ["b", "c", "d"], "the oldest are out");
     let too_large = CachedResponse { body: vec![0; 65 << 20], ..large };
-    state.store_response("other", "b", &too_large, now).await.expect("nothing to complain of");
+    state.store_response("other", "b", &too_large).await.expect("nothing to complain of");
     assert_eq!(state.cached_response("other", "b").await.expect("an answer"), None);
 }
 

@@ -42,3 +42,4 @@ mod served;
 mod story;
 mod truth;
 mod unknown;
+mod vocabulary;

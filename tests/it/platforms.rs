@@ -9,6 +9,7 @@
 //! | `server` | the server of one scenario |
 //! | `lake` | the rows of a lake, by two readers |
 //! | `harness` | one scenario from its beginning to its end |
+//! | `vendors` | what two vendors' OpenAPI files say of the requests |
 //! | `verdicts` | what each answer means by its file's name |
 //! | `own` | tests of the harness itself |
 
@@ -20,6 +21,7 @@ mod own;
 mod packed;
 pub mod scenario;
 mod server;
+mod vendors;
 mod verdicts;
 
 use std::path::Path;

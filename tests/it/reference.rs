@@ -24,10 +24,15 @@ that schema.
 | `{account}` | the one account's id |
 | `{accounts}` | the ids of the accounts of one request, joined as `join` says |
 | `{campaigns}` | the ids of some of the account's campaigns, joined likewise |
+| `{parent}` | what the account was found under: an organisation, a manager |
+| `{parents}` | in `[accounts]`: the ids of several parents, joined as its `join` says |
 | `{from}`, `{to}` | the window's beginning and end, as `[request.time]` says |
+| `{from_year}`, `{from_month}`, `{from_day}`, `{to_year}`, `{to_month}`, `{to_day}` | their dates in parts, without zeros before them; a JSON text that is nothing but one of them becomes a number |
 | `{time_zone}` | the account's time zone, an IANA name |
 | `{page_size}` | the page size |
-| `{report}` | the report's id, in the paths and parameters of `[report.poll]` and `[report.rows]` |
+| `{report}` | the report's id, in the paths, parameters and body of `[report.poll]` and `[report.rows]` |
+
+`{account}` and `{parent}` may also stand in `api.headers`.
 
 In the tables a key in **bold** must be given.
 "#;

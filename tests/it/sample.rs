@@ -25,7 +25,12 @@ fn the_sample_page_becomes_rows() {
     let window = Window::new(at("2026-11-20T06:00:00Z"), at("2026-11-20T09:00:00Z")).expect("a window");
     let decoder = Decoder::new(&pipeline);
     let mut rows = decoder.rows();
-    let context = PageContext { accounts: &accounts, campaign_names: &HashMap::new(), window };
+    let context = PageContext {
+        accounts: &accounts,
+        campaign_names: &HashMap::new(),
+        campaign_currencies: &HashMap::new(),
+        window,
+    };
     let facts = decoder.page(&page, &context, &mut rows).expect("a page");
     assert_eq!((facts.records, facts.outside, facts.next), (11, 0, None));
     let batch = rows.finish(at("2026-11-20T12:30:00Z"));

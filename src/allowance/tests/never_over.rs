@@ -39,6 +39,7 @@ fn calls(most: usize) -> impl Strategy<Value = Vec<Call>> {
                     .map(|id| (*id).to_owned())
                     .collect(),
                 lane: [Lane::Hourly, Lane::Repair, Lane::Backfill][lane],
+                calls: 1,
             },
             // Some way is always needed, and some calls take ten times as long.
             there: ms(5 + if there > 110 { there * 10 } else { there }),

@@ -75,8 +75,10 @@ async fn a_list_of_campaigns_may_tell_it_too() {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: Duration::ZERO,
+        verbatim: false,
     };
-    bench.pipeline.campaigns = Some(CampaignList { list });
+    bench.pipeline.campaigns = Some(for_ids(list));
     let slice = bench.run(&unit(&three())).await.expect("a slice");
     assert_eq!((accounts_of(&slice), slice.gone.len()), (vec!["1".to_owned(), "3".to_owned()], 1));
     assert_eq!(slice.requests, 3 + 1, "three lists, and one request for those who are left");

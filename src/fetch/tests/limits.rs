@@ -19,7 +19,7 @@ async fn closed_for(bench: &Bench) -> (u64, u64) {
     assert_eq!(bench.server.requests().len(), 1);
     let wait = |id: &str| {
         let endpoint = crate::pipeline::Endpoint::Metrics;
-        let needs = crate::allowance::Needs { endpoint, accounts: vec![id.into()], lane: Lane::Hourly };
+        let needs = crate::allowance::Needs { endpoint, accounts: vec![id.into()], lane: Lane::Hourly, calls: 1 };
         fetch.quotas().wait_of(&needs).expect("a wait").as_secs_f64().round() as u64
     };
     (wait("1"), wait("2"))

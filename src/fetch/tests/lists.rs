@@ -18,6 +18,8 @@ fn listing(place: &str) -> Listing {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: Some(path("name")),
+        every: Duration::ZERO,
+        verbatim: false,
     }
 }
 
@@ -148,7 +150,7 @@ async fn campaigns_are_listed_once_and_asked_for_in_chunks() {
         Reply::ok(&page(&[], "")),
     ];
     let mut bench = Bench::new(script).await;
-    bench.pipeline.campaigns = Some(CampaignList { list: listing("/accounts/{account}/campaigns") });
+    bench.pipeline.campaigns = Some(for_ids(listing("/accounts/{account}/campaigns")));
     bench.pipeline.request.query = texts(&[("ids", "{campaigns}")]);
     let fetch = bench.fetch().await;
     let (unit, stop) = (unit(&[account("1", "UTC")]), CancellationToken::new());
@@ -166,7 +168,7 @@ async fn campaigns_are_listed_once_and_asked_for_in_chunks() {
 #[tokio::test]
 async fn an_account_without_campaigns_is_an_empty_slice() {
     let mut bench = Bench::new(vec![Reply::ok(r#"{"items":[]}"#)]).await;
-    bench.pipeline.campaigns = Some(CampaignList { list: listing("/accounts/{account}/campaigns") });
+    bench.pipeline.campaigns = Some(for_ids(listing("/accounts/{account}/campaigns")));
     bench.pipeline.request.query = texts(&[("ids", "{campaigns}")]);
     let slice = bench.unit().await.expect("a slice");
     assert_eq!((slice.rows.num_rows(), slice.requests, slice.pages), (0, 1, 0));

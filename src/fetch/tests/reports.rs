@@ -42,11 +42,7 @@ async fn bench(script: Vec<Reply>) -> Bench {
             cap: Duration::from_millis(3),
             patience: Duration::from_secs(60),
         },
-        rows: ReportRows::Endpoint {
-            path: "/reports/{report}/rows".into(),
-            query: texts(&[]),
-            server: None,
-        },
+        rows: ReportRows::Endpoint { path: "/reports/{report}/rows".into(), query: texts(&[]), server: None },
     });
     bench
 }
@@ -308,12 +304,14 @@ async fn chunks_of_campaigns_keep_their_keys_after_a_restart() {
         records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: Duration::ZERO,
+        verbatim: false,
     };
     let listed = || Reply::ok(r#"{"items":[{"id":"a"},{"id":"b"}]}"#);
     let killed = [listed(), Reply::ok(&page(&[("a", 1)], "")), Reply::Stall(vec![])];
     let after = [listed(), Reply::ok(&page(&[("a", 1)], "")), Reply::ok(&page(&[("b", 1)], ""))];
     let mut bench = creates(Bench::new(killed.into_iter().chain(after).collect()).await);
-    bench.pipeline.campaigns = Some(CampaignList { list });
+    bench.pipeline.campaigns = Some(for_ids(list));
     bench.pipeline.request.campaigns_per_request = 1;
     bench.pipeline.request.body = Body::Json(serde_json::json!({"campaigns": "{campaigns}"}));
     bench.killed_after(&the_unit(), 3).await;
@@ -321,4 +319,71 @@ async fn chunks_of_campaigns_keep_their_keys_after_a_restart() {
     let keys = bench.keys_sent();
     assert_eq!([&keys[0], &keys[1]], [&keys[2], &keys[3]], "{keys:?}");
     assert_ne!(keys[0], keys[1]);
+}
+
+/// A report whose rows are at a URL that the platform gives when it is done.
+async fn behind_url(script: Vec<Reply>) -> Bench {
+    let mut bench = bench(script).await;
+    let report = bench.pipeline.report.as_mut().expect("a report");
+    report.rows = ReportRows::Url(path("url"));
+    report.poll.method = Method::Post;
+    report.poll.path = "/poll".into();
+    report.poll.body = Body::Json(serde_json::json!({"Id": "{report}"}));
+    bench.pipeline.pagination = pages(PaginationKind::None);
+    bench
+}
+
+fn done_at(url: &str) -> Reply {
+    Reply::ok(&format!(r#"{{"status":"done","url":{url}}}"#))
+}
+
+#[tokio::test]
+async fn rows_behind_a_url_are_asked_for_without_credentials() {
+    let files = Server::start(vec![one_row()]).await;
+    let url = format!("\"{}/file?sig=s3cret\"", files.base());
+    let mut bench = behind_url(vec![made("r1"), is("pending"), done_at(&url)]).await;
+    bench.pipeline.api.servers = vec![("files".into(), files.base().parse().expect("a URL"))];
+    let slice = bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
+    assert_eq!(clicks(&slice), [("a".to_owned(), 1)]);
+    assert_eq!(bench.calls(), ["POST /reports", "POST /poll", "POST /poll"]);
+    assert!(bench.server.requests()[1].ends_with(r#"{"Id":"r1"}"#));
+    assert_eq!(files.targets(), ["/file?sig=s3cret"]);
+    assert_eq!(files.headers("authorization"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_report_without_a_url_has_no_rows() {
+    for nothing in ["null", "\"\""] {
+        let bench = behind_url(vec![made("r1"), done_at(nothing)]).await;
+        let slice = bench.run(&the_unit()).await.expect("a slice");
+        assert_eq!((slice.rows.num_rows(), slice.pages), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn an_expired_url_is_asked_for_anew_once() {
+    let files = Server::start(vec![Reply::status(403), one_row(), Reply::status(403), Reply::status(404)]).await;
+    let url = format!("\"{}/file\"", files.base());
+    let script = vec![made("r1"), done_at(&url), done_at(&url)];
+    let mut bench = behind_url(script).await;
+    let named = vec![("files".into(), files.base().parse().expect("a URL"))];
+    bench.pipeline.api.servers = named.clone();
+    bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
+    assert_eq!(files.targets().len(), 2);
+
+    // Twice in a row: the report is lost, and another is made.
+    let mut bench = behind_url(vec![made("r2"), done_at(&url), done_at(&url), made("r3"), done_at("null")]).await;
+    bench.pipeline.api.servers = named;
+    let slice = bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
+    assert_eq!(slice.rows.num_rows(), 0);
+    let ends: Vec<CreationEnd> = bench.creations().await.into_iter().map(|creation| creation.end).collect();
+    assert!(ends.contains(&CreationEnd::Open), "{ends:?}");
+}
+
+#[tokio::test]
+async fn a_url_that_is_not_https_and_nobody_s_is_not_followed() {
+    let bench = behind_url(vec![made("r1"), done_at("\"http://files.test/x?sig=s3cret\"")]).await;
+    let failure = bench.run(&the_unit()).await.expect_err("a failure").to_string();
+    assert!(failure.starts_with("the URL of a report's rows is not https"), "{failure}");
+    assert!(!failure.contains("s3cret"), "{failure}");
 }

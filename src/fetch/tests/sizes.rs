@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::pipeline::{Align, Body, CampaignList, Listing, Method};
+use crate::pipeline::{Align, Body, Listing, Method};
 
 /// What the platform gives at once.
 #[derive(Clone, Copy)]
@@ -39,8 +39,10 @@ async fn bench(most: Most) -> Bench {
             records: Records { path: path("items"), absent_is_empty: false, nulls: vec![] },
             id: path("id"),
             name: None,
+            every: Duration::ZERO,
+            verbatim: false,
         };
-        bench.pipeline.campaigns = Some(CampaignList { list });
+        bench.pipeline.campaigns = Some(for_ids(list));
     }
     bench
 }

@@ -1,9 +1,9 @@
 //! What is recorded while a unit is read, and that it is enough to read the unit again.
 
+use super::lists::account_list;
 use super::*;
 use crate::cassette::play::play;
 use crate::cassette::{Cassette, Exchange, FORMAT, Header, Line, RecordedAccount, RecordedRun};
-use super::lists::account_list;
 use crate::pipeline::{AccountList, Accounts, Body, HeaderText, Method};
 
 /// The cassette of what `bench`'s unit came to: its text, its lines and the slice.
@@ -153,6 +153,8 @@ async fn a_list_that_still_holds_is_on_the_tape_as_well() {
         records: Records { path: path("data"), absent_is_empty: false, nulls: vec![] },
         id: path("id"),
         name: None,
+        every: Duration::ZERO,
+        verbatim: false,
         pagination: pages(PaginationKind::None),
     };
     let zone = Some(chrono_tz::Tz::UTC);

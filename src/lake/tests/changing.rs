@@ -127,7 +127,8 @@ async fn rows_are_in_the_utc_date_of_their_instant() {
         id: id.into(),
         name: String::new(),
         time_zone: chrono_tz::Asia::Kolkata,
-        currency: "INR".into(), parent: String::new(),
+        currency: "INR".into(),
+        parent: String::new(),
     };
     let touched = place.dataset.partitions(&[account("a"), account("b")], window("2026-11-19T18:30:00Z", "18:30"));
     let mut counts = Vec::new();

@@ -43,7 +43,8 @@ async fn publish(lake: &Lake, spec: DatasetSpec, rows: &[Row]) {
         id: id.into(),
         name: String::new(),
         time_zone: chrono_tz::UTC,
-        currency: String::new(), parent: String::new(),
+        currency: String::new(),
+        parent: String::new(),
     });
     for partition in dataset.partitions(&accounts, slice.window) {
         dataset.publish(partition, std::slice::from_ref(&slice), &ReadBefore::default(), 1).await.expect("published");

@@ -8,7 +8,7 @@ use super::super::{Column, ColumnKind, Identity, Pick, raw, schema};
 use super::Checker;
 
 /// Columns that say whose a row is: every row has them, so they have no type.
-const IDENTITY: [&str; 3] = ["account_id", "campaign_id", "campaign_name"];
+pub(super) const IDENTITY: [&str; 3] = ["account_id", "campaign_id", "campaign_name"];
 /// Names that the lake's folders use.
 const FOLDERS: [&str; 2] = ["date", "utc_hour"];
 
@@ -81,7 +81,7 @@ impl Checker<'_> {
         Some(())
     }
 
-    fn column(&mut self, path: &KeyPath, name: &str, column: &raw::Column) -> Option<Column> {
+    pub(super) fn column(&mut self, path: &KeyPath, name: &str, column: &raw::Column) -> Option<Column> {
         let from = self.place(&path.key("from"), &column.from);
         let kind = self.column_kind(path, column);
         let pick = match &column.pick {

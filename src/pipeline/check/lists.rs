@@ -59,6 +59,8 @@ impl Checker<'_> {
             id: id.unwrap_or("id"),
             id_after: &accounts.id_after,
             name: &accounts.name,
+            every: accounts.every.as_deref().unwrap_or("0s"),
+            verbatim: false,
             pagination: accounts.pagination.as_ref().unwrap_or(&raw::Pagination::None),
             join: accounts.join,
             placeholders: match accounts.parents {
@@ -109,6 +111,8 @@ impl Checker<'_> {
             id: &parents.id,
             id_after: &parents.id_after,
             name: &None,
+            every: &parents.every,
+            verbatim: false,
             pagination: &parents.pagination,
             join: raw::Join::Comma,
             placeholders: &[Placeholder::PageSize],
@@ -118,13 +122,7 @@ impl Checker<'_> {
     }
 
     /// Whether the accounts' request says whose accounts it asks for, in as many as it may.
-    fn asks_for_parents(
-        &mut self,
-        path: &KeyPath,
-        accounts: &raw::Accounts,
-        api: &raw::Api,
-        used: &[Placeholder],
-    ) {
+    fn asks_for_parents(&mut self, path: &KeyPath, accounts: &raw::Accounts, api: &raw::Api, used: &[Placeholder]) {
         let single = used.contains(&Placeholder::Parent) || api.headers.values().any(|text| text.contains("{parent}"));
         let batch = used.contains(&Placeholder::Parents);
         let several = accounts.parents_per_request > 1;
@@ -161,6 +159,7 @@ impl Checker<'_> {
             ("time_zones", !accounts.time_zones.is_empty()),
             ("time_zone_names", !accounts.time_zone_names.is_empty()),
             ("currency", accounts.currency.is_some()),
+            ("every", accounts.every.is_some()),
             ("pagination", accounts.pagination.is_some()),
         ];
         for (key, given) in others {
@@ -216,10 +215,14 @@ impl Checker<'_> {
             id: &campaigns.id,
             id_after: &campaigns.id_after,
             name: &campaigns.name,
+            every: &campaigns.every,
+            verbatim: !campaigns.columns.is_empty(),
             pagination: &campaigns.pagination,
             join: raw::Join::Comma,
             placeholders: &[Placeholder::Account, Placeholder::Parent, Placeholder::PageSize],
         };
+        let currency = self.optional_place(&path.key("currency"), &campaigns.currency);
+        let columns = self.attributes(&path.key("columns"), &campaigns.columns);
         let (list, used) = self.listing(&path, parts, &file.api)?;
         let names_it = used.contains(&Placeholder::Account) || account_header(&file.api);
         if !names_it && !one_listed(&file.accounts) {
@@ -229,7 +232,7 @@ impl Checker<'_> {
             self.report(&path, message);
             return None;
         }
-        Some(CampaignList { list })
+        Some(CampaignList { list, currency: currency?, columns: columns? })
     }
 
     fn listing(
@@ -262,6 +265,7 @@ impl Checker<'_> {
             self.wrong(&path.key("id_after"), "is empty: expected the text before the id");
         }
         let name = self.optional_place(&path.key("name"), parts.name);
+        let every = self.duration(&path.key("every"), parts.every);
         if self.problems.count() > before {
             return None;
         }
@@ -278,6 +282,8 @@ impl Checker<'_> {
             id: id?,
             id_after: parts.id_after.clone(),
             name: name?,
+            every: every?,
+            verbatim: parts.verbatim,
         };
         Some((listing, used))
     }
@@ -352,6 +358,8 @@ struct ListingParts<'a> {
     id: &'a str,
     id_after: &'a Option<String>,
     name: &'a Option<String>,
+    every: &'a str,
+    verbatim: bool,
     pagination: &'a raw::Pagination,
     /// How several ids become one value.
     join: raw::Join,

@@ -211,6 +211,23 @@ impl Checker<'_> {
         Some(endpoints)
     }
 
+    /// Whether the largest batch can go at all: each request in it counts.
+    pub(super) fn batch_fits(&mut self, batch: Option<&raw::Batch>, quotas: &[Quota]) {
+        let Some(batch) = batch else { return };
+        for quota in quotas.iter().filter(|quota| quota.scope != Scope::Account) {
+            let counts = quota.endpoints.is_empty() || quota.endpoints.contains(&Endpoint::Metrics);
+            let most =
+                (f64::from(quota.units) * quota.safety).floor() / f64::from(quota.weights.of(Endpoint::Metrics).max(1));
+            if counts && f64::from(batch.size) > most {
+                let message = format!(
+                    "is {}, more than the quota `{}` lets go: expected at most {most:.0}",
+                    batch.size, quota.name
+                );
+                self.wrong(&KeyPath::root().key("request").key("batch").key("size"), message);
+            }
+        }
+    }
+
     /// Whether each request that counts can go at all.
     fn heaviest_fits(&mut self, path: &KeyPath, quota: &Quota) -> bool {
         let most = (f64::from(quota.units) * quota.safety).floor().max(1.0) as u32;

@@ -83,8 +83,9 @@ impl Checker<'_> {
         match (&rows.path, &rows.url) {
             (Some(text), None) => {
                 let allowed = [Placeholder::Report, Placeholder::Account, Placeholder::Parent, Placeholder::PageSize];
+                let before = self.problems.count();
                 let (query, used) = self.report_request(path, text, &rows.query, &allowed, file);
-                if !used.contains(&Placeholder::Report) {
+                if self.problems.count() == before && !used.contains(&Placeholder::Report) {
                     self.names_no_report(path);
                 }
                 let taken: Vec<&str> = query.names().map(String::as_str).collect();
@@ -119,10 +120,11 @@ impl Checker<'_> {
 
     fn poll(&mut self, path: &KeyPath, poll: &raw::Poll, file: &raw::PipelineFile) -> Option<Poll> {
         let allowed = [Placeholder::Report, Placeholder::Account, Placeholder::Parent];
+        let before = self.problems.count();
         let (query, mut used) = self.report_request(path, &poll.path, &poll.query, &allowed, file);
         let rules = JsonTexts { join: raw::Join::Comma, allowed: &allowed };
         let body = self.json_body(path, poll.method, &poll.json, &rules, &mut used);
-        if !used.contains(&Placeholder::Report) {
+        if self.problems.count() == before && !used.contains(&Placeholder::Report) {
             self.names_no_report(path);
         }
         let server = self.server(&path.key("server"), &poll.server, &file.api);

@@ -4,9 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::super::problem::{KeyPath, names_a_secret};
-use super::super::{
-    Batch, Body, Join, KeyPlace, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw,
-};
+use super::super::{Batch, Body, Join, KeyPlace, Parameters, Placeholder, RequestTemplate, TimeFormat, TimeText, raw};
 use super::lists::{account_header, one_listed};
 use super::source::{common, page_param};
 use super::{Checker, rules};
@@ -129,7 +127,13 @@ impl Checker<'_> {
     }
 
     /// The placeholders of every text in a JSON document.
-    pub(super) fn json_texts(&mut self, path: &KeyPath, value: &Json, rules: &JsonTexts<'_>, used: &mut Vec<Placeholder>) {
+    pub(super) fn json_texts(
+        &mut self,
+        path: &KeyPath,
+        value: &Json,
+        rules: &JsonTexts<'_>,
+        used: &mut Vec<Placeholder>,
+    ) {
         match value {
             Json::String(text) => {
                 if path.segments().last().is_some_and(|key| names_a_secret(key)) {
@@ -235,8 +239,7 @@ impl Checker<'_> {
             raw::Align::UtcDay => time.zone != "account",
         };
         if time.format == raw::Notation::Date && !fits {
-            let expected =
-                "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\" or an IANA name";
+            let expected = "expected `window.align = \"account_day\"` with `zone = \"account\"`, or \"utc_day\" with \"utc\" or an IANA name";
             self.wrong(&path.key("format"), format!("is \"date\", which names whole days: {expected}"));
         }
     }

@@ -26,7 +26,7 @@ impl Checker<'_> {
         }
         let header = self.response_header(path, rule);
         let test = self.value_test(path, rule);
-        let place = self.optional_place(&path.key("path"), &rule.path);
+        let place = self.answer_place(&path.key("path"), rule.path.as_deref());
         self.keys_of_action(path, rule);
         let action = self.action(path, rule, creates);
         if self.problems.count() > before {
@@ -37,6 +37,16 @@ impl Checker<'_> {
             None => None,
         };
         Some(ResponseRule { statuses: statuses.unwrap_or_default(), header: header?, path, action: action? })
+    }
+
+    /// Where a rule looks; with `*` at several places, of which one must fit.
+    fn answer_place(&mut self, path: &KeyPath, text: Option<&str>) -> Option<Option<JsonPath>> {
+        let Some(text) = text else { return Some(None) };
+        if text.is_empty() {
+            self.wrong(path, "is empty: expected a place in the body, as keys joined by dots");
+            return None;
+        }
+        self.places(path, text).map(Some)
     }
 
     fn response_header(&mut self, path: &KeyPath, rule: &raw::Response) -> Option<Option<(String, Option<String>)>> {

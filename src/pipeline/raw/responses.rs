@@ -20,7 +20,7 @@ pub(crate) struct Response {
     pub header: Option<String>,
     /// The header's value holds this, whatever the case.
     pub header_contains: Option<String>,
-    /// Fits where this place in the body holds anything but null, or what one of `equals`, `not_equals`, `contains` and
+    /// Fits where this place in the body (one of these places, with `*`) holds anything but null, or what one of `equals`, `not_equals`, `contains` and
     /// `from` with `to` says.
     pub path: Option<String>,
     /// The value at `path`, or a list of which it is one; a number and its text are the same.

@@ -62,6 +62,9 @@ pub(crate) struct Accounts {
     pub time_zone_names: IndexMap<String, String>,
     /// Where an account's currency is, an ISO 4217 code.
     pub currency: Option<String>,
+    /// The list is asked for at most so often, whatever its answers say of caching; `0s`, as where it is not given: they
+    /// alone decide.
+    pub every: Option<String>,
     /// How the list's pages follow each other; one page only where it is not given.
     pub pagination: Option<Pagination>,
 }
@@ -112,6 +115,9 @@ pub(crate) struct Parents {
     pub id: String,
     /// The text after which the id begins.
     pub id_after: Option<String>,
+    /// The list is asked for at most so often; `0s`: as often as its answers' headers say, in every run without any.
+    #[serde(default = "no_time")]
+    pub every: String,
     /// How the list's pages follow each other; one page only where it is not given.
     #[serde(default)]
     pub pagination: Pagination,
@@ -147,9 +153,22 @@ pub(crate) struct Campaigns {
     pub id_after: Option<String>,
     /// Where a campaign's name is.
     pub name: Option<String>,
+    /// Where a campaign's currency is, an ISO 4217 code; it is that of the campaign's rows where the account's is not known.
+    pub currency: Option<String>,
+    /// An account's list is asked for at most so often, whatever its answers say of caching; `0s`: they alone decide.
+    #[serde(default = "no_time")]
+    pub every: String,
+    /// Attributes of campaigns by name, as `status` or `daily_budget`, written like `[columns]`. What they are and what
+    /// they were is kept in a dataset of its own, `PIPELINE__campaigns`, one row for each version.
+    #[serde(default)]
+    pub columns: IndexMap<String, Column>,
     /// How the list's pages follow each other; one page only where it is not given.
     #[serde(default)]
     pub pagination: Pagination,
+}
+
+fn no_time() -> String {
+    "0s".to_owned()
 }
 
 /// The metrics request. Texts may hold `{account}` (one account's id), `{accounts}` (all ids of the batch, joined),

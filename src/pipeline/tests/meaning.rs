@@ -59,7 +59,7 @@ fn placeholders() {
     assert_snapshot!(problems(&text, &["request.accounts_per_request=3"]), @r#"
     7 problems in `pipelines/acme.toml`
     pipelines/acme.toml:13: `request` names {campaigns}, but nothing lists them: expected a table `[campaigns]`
-    pipelines/acme.toml:15: `request.query.account` holds the unknown placeholder {acount}: expected one of {account}, {accounts}, {campaigns}, {from}, {to}, {time_zone}, {page_size} (did you mean "{account}"?)
+    pipelines/acme.toml:15: `request.query.account` holds the unknown placeholder {acount}: expected one of {account}, {accounts}, {campaigns}, {from}, {to}, {time_zone}, {page_size}, {parent}, {from_year}, {from_month}, {from_day}, {to_year}, {to_month}, {to_day} (did you mean "{account}"?)
     pipelines/acme.toml:15: `request.query.b` is "{a": it has a brace without its partner
     pipelines/acme.toml:15: `request.query.c` is "x}": it has a brace without its partner
     pipelines/acme.toml:24: missing key `columns.account_id`: a request has several accounts, so its rows must say whose they are
@@ -176,7 +176,7 @@ per = "1s"
     assert_snapshot!(problems(&text, &[]), @r#"
     7 problems in `pipelines/acme.toml`
     pipelines/acme.toml:1: `max_dropped_share` has a meaning only with `missing = "drop"`
-    pipelines/acme.toml:30: `request.time.format` is "date", which names whole days: expected `window.align = "account_day"` with `zone = "account"`, or "utc_day" with "utc"
+    pipelines/acme.toml:30: `request.time.format` is "date", which names whole days: expected `window.align = "account_day"` with `zone = "account"`, or "utc_day" with "utc" or an IANA name
     pipelines/acme.toml:32: `window.settle` is "30 minutes": expected a length of time such as 500ms, 30s, 5m, 2h or 3d
     pipelines/acme.toml:33: `window.refresh.1` is "1h": expected ages in ascending order
     pipelines/acme.toml:33: `window.refresh.2` is "9d", which is more than `window.retention`: such hours are gone
@@ -186,7 +186,7 @@ per = "1s"
     assert_snapshot!(problems(&text, &["quotas.3.requests=1"]), @r#"
     10 problems in `pipelines/acme.toml`
     pipelines/acme.toml:1: `max_dropped_share` has a meaning only with `missing = "drop"`
-    pipelines/acme.toml:30: `request.time.format` is "date", which names whole days: expected `window.align = "account_day"` with `zone = "account"`, or "utc_day" with "utc"
+    pipelines/acme.toml:30: `request.time.format` is "date", which names whole days: expected `window.align = "account_day"` with `zone = "account"`, or "utc_day" with "utc" or an IANA name
     pipelines/acme.toml:32: `window.settle` is "30 minutes": expected a length of time such as 500ms, 30s, 5m, 2h or 3d
     pipelines/acme.toml:33: `window.refresh.1` is "1h": expected ages in ascending order
     pipelines/acme.toml:33: `window.refresh.2` is "9d", which is more than `window.retention`: such hours are gone

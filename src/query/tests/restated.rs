@@ -92,7 +92,8 @@ impl Restated {
             id: id.into(),
             name: String::new(),
             time_zone: chrono_tz::UTC,
-            currency: String::new(), parent: String::new(),
+            currency: String::new(),
+            parent: String::new(),
         });
         let key = UnitKey::from_stored(format!("shop/{seen_at}"));
         let proven = self.dataset.prove(batch(rows, seen_at), (0..rows.len()).collect()).await;

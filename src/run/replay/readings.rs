@@ -53,7 +53,8 @@ mod tests {
             id: "1".into(),
             name: String::new(),
             time_zone: chrono_tz::Asia::Kolkata,
-            currency: String::new(), parent: String::new(),
+            currency: String::new(),
+            parent: String::new(),
         };
         let window = Window::new(at("2026-11-20T08:30:00Z"), at("2026-11-20T09:30:00Z")).expect("a window");
         let mut readings = Readings::default();

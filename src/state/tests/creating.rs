@@ -248,3 +248,23 @@ fn keys_stay_what_they_are() {
     assert_ne!(idempotency_key(&unit, 0, 1), idempotency_key(&unit, 1, 1));
     assert_ne!(idempotency_key(&unit, 1, 11), idempotency_key(&unit, 11, 1));
 }
+
+pub(super) async fn readings_of_attributes_are_remembered(state: &State) {
+    let held = lease(state, "ads").await;
+    let reading = |moment: &str, versions| AttributeReading { read_at: at(moment), versions };
+    let first =
+        [("1".to_owned(), reading("2026-11-20T09:00:00Z", 3)), ("2".to_owned(), reading("2026-11-20T09:00:00.9Z", 5))];
+    state.record_attributes(&held, &first).await.expect("recorded");
+    let next =
+        [("1".to_owned(), reading("2026-11-20T10:00:00Z", 4)), ("2".to_owned(), reading("2026-11-20T08:00:00Z", 1))];
+    state.record_attributes(&held, &next).await.expect("recorded");
+    let found = state.attribute_readings("ads").await.expect("readings");
+    assert_eq!(found["1"], reading("2026-11-20T10:00:00Z", 4));
+    assert_eq!(found["2"], reading("2026-11-20T09:00:00Z", 5), "an older one changes nothing");
+    assert_eq!(found.len(), 2);
+    assert!(state.attribute_readings("other").await.expect("readings").is_empty());
+
+    sqlx::query("UPDATE leases SET token = token + 1").execute(&state.writer).await.expect("overtaken");
+    let error = state.record_attributes(&held, &first).await.expect_err("a late run");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+}

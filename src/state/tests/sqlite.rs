@@ -61,6 +61,7 @@ async fn creations() {
 async fn sizes_and_skips() {
     with_state(creating::sizes_only_shrink_and_are_forgotten).await;
     with_state(creating::accounts_are_skipped_and_taken_back).await;
+    with_state(creating::readings_of_attributes_are_remembered).await;
 }
 
 #[tokio::test]
@@ -187,7 +188,7 @@ async fn a_newer_schema_is_refused() {
     .expect("a later migration");
     state.close().await;
     insta::assert_snapshot!(refusal(&path).await, @r"
-    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 5
+    the state `FOLDER/state.db` has schema version 9, this hourmark knows versions up to 7
       hint: a newer hourmark has written it: use that one, or a newer one
     ");
 }
@@ -198,8 +199,9 @@ async fn a_full_disk_says_so_and_leaves_nothing_half_written() {
     let state = State::open(&folder.path().join("state.db")).await.expect("a state");
     sqlx::query("PRAGMA max_page_count = 60").execute(&state.writer).await.expect("a small disk");
     let body = vec![b'x'; 1 << 20];
-    let response = CachedResponse { etag: None, last_modified: None, fresh_until: None, body, link: None };
-    let error = state.store_response("ads", "accounts", &response, at("2026-11-20T09:00:00Z")).await;
+    let stored_at = at("2026-11-20T09:00:00Z");
+    let response = CachedResponse { stored_at, etag: None, last_modified: None, fresh_until: None, body, link: None };
+    let error = state.store_response("ads", "accounts", &response).await;
     let error = error.expect_err("no space");
     assert_eq!(error.kind(), ErrorKind::Storage);
     let told = error.report().replace(&folder.path().display().to_string(), "FOLDER");

@@ -131,7 +131,9 @@ fn decodes(pipeline: &Pipeline, answer: &Answer) -> bool {
     let moment = |text: &str| -> Instant { text.parse().expect("a moment") };
     let window = Window::new(moment("2026-11-01T00:00:00Z"), moment("2026-11-02T00:00:00Z")).expect("a window");
     let names = HashMap::new();
-    let context = PageContext { accounts: &[account], campaign_names: &names, window };
+    let currencies = HashMap::new();
+    let context =
+        PageContext { accounts: &[account], campaign_names: &names, campaign_currencies: &currencies, window };
     let decoder = Decoder::new(pipeline);
     decoder.page(&answer.body, &context, &mut decoder.rows()).is_ok()
 }
