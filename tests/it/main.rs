@@ -43,3 +43,4 @@ mod story;
 mod truth;
 mod unknown;
 mod vocabulary;
+mod walk;
