@@ -106,7 +106,7 @@ fn row(account: &str, hour: u32) -> Value {
         "day": DAY, "hour": hour, "shown": 100 + hour, "cost_micros": 1_000_000 + u64::from(hour) * 10_001,
         "orders": f64::from(hour) / 8.0
     });
-    if hour % 2 == 0 {
+    if hour.is_multiple_of(2) {
         row["clicked"] = json!(hour);
     }
     row
@@ -122,7 +122,7 @@ fn expected() -> Table {
         let (offset, covered) = if hour < 3 { (2, if hour == 2 { 2 } else { 1 }) } else { (1, 1) };
         let utc = i64::from(hour) - offset;
         let (date, utc) = if utc < 0 { ("2026-10-24", utc + 24) } else { (DAY, utc) };
-        let clicks = if hour % 2 == 0 { hour } else { 0 };
+        let clicks = if hour.is_multiple_of(2) { hour } else { 0 };
         let spend = format!("{}.{:06}", 1 + hour * 10_001 / 1_000_000, hour * 10_001 % 1_000_000);
         text.push_str(&format!(
             "ka-1,ka-1-k,{date}T{utc:02}:00:00Z,{DAY}T{hour:02}:00:00,{},{covered},EUR,\"Autumn, warm\",{},{clicks},{spend},{:.6}\n",
@@ -286,7 +286,7 @@ fn with_tea(mut table: Table) -> Table {
     for hour in 0..24_u32 {
         let minutes = i64::from(hour) * 60 - 330;
         let (date, minutes) = if minutes < 0 { ("2026-10-24", minutes + 24 * 60) } else { (DAY, minutes) };
-        let clicks = if hour % 2 == 0 { hour } else { 0 };
+        let clicks = if hour.is_multiple_of(2) { hour } else { 0 };
         table.rows.push(vec![
             "ka-2".to_owned(),
             "ka-2-k".to_owned(),

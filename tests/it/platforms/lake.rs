@@ -46,8 +46,10 @@ pub fn differences(folder: &Path, expected: &Table) -> Vec<String> {
         let summed = summed(expected);
         if !summed.is_empty() {
             let printed = by_duckdb(python, folder, "sums", &summed);
-            let found =
-                printed.rows.iter().map(|row| ((row[0].clone(), row[1].clone()), row[2..].iter().map(exact).collect()));
+            let found = printed
+                .rows
+                .iter()
+                .map(|row| ((row[0].clone(), row[1].clone()), row[2..].iter().map(|sum| exact(sum)).collect()));
             problems.extend(unequal_sums("DuckDB", &found.collect(), expected));
         }
     }
@@ -148,8 +150,8 @@ fn unequal_sums(reader: &str, found: &Sums, expected: &Table) -> Option<String> 
 }
 
 /// A decimal in units of 10^-12; null counts nothing.
-fn exact(text: &String) -> i128 {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text.as_str()), |digits| (-1, digits));
+fn exact(text: &str) -> i128 {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().expect("digits") };
     let part: i128 = format!("{part:0<12}").parse().expect("digits");
