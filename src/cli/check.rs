@@ -1,4 +1,4 @@
-//! `check` and `new`: pipeline files before they run.
+//! `check`: pipeline files before they run.
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use crate::run::first_hour;
 use crate::time::{Instant, Window, date_at, day};
 use crate::unit::Account;
 
-use super::arguments::{CheckArguments, NewArguments};
+use super::arguments::CheckArguments;
 use super::live;
 use super::report::span;
 use super::screen::Screen;
@@ -234,25 +234,4 @@ fn sample_window(pipeline: &Pipeline, account: &Account, now: Instant) -> Window
             Window::new(from, to).unwrap_or(today)
         }
     }
-}
-
-pub(super) fn new(settings: &Settings, screen: &Screen, arguments: &NewArguments) -> Result<Outcome> {
-    let path = settings.pipelines.join(format!("{}.toml", arguments.name));
-    let text = pipeline::starter(&arguments.name);
-    // The file must be one that the next command accepts: a name that is none is refused here.
-    pipeline::parse(&path.display().to_string(), &text, &[], &settings.quotas).map_err(|_| {
-        Error::bad_input(format!("`{}` cannot be a pipeline's name", arguments.name))
-            .hint("expected lower-case letters, digits and `_`, a letter first, as in `hourmark new acme_ads`")
-    })?;
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::bad_input(format!("`{}` is there already", path.display()))
-            .hint("choose another name, or remove the file"),
-        _ => Error::bad_input(format!("cannot write `{}`", path.display())).because(error),
-    };
-    std::fs::create_dir_all(&settings.pipelines).map_err(failed)?;
-    let mut file = std::fs::File::create_new(&path).map_err(failed)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-    screen.result(&format!("wrote {}", path.display()));
-    screen.remark(&format!("edit it, then: hourmark check {}", path.display()));
-    Ok(Outcome::Done)
 }

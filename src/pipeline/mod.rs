@@ -14,6 +14,7 @@ use crate::secret::SecretSource;
 pub mod schema;
 
 mod auth;
+mod built_in;
 mod check;
 mod json_schema;
 mod listing;
@@ -39,6 +40,7 @@ mod validate;
 mod tests;
 
 pub use auth::{Auth, ClientSecret, Grant, JwtRules, OAuth2, Placement, Proof};
+pub use built_in::{BuiltIn, built_in, copied};
 pub use json_schema::json_schema;
 pub use listing::{AccountList, Accounts, CampaignList, JsonPath, Listing, Parameters, Parents, Step};
 pub use load::{load, load_folder, parse};
