@@ -10,9 +10,10 @@ use crate::fetch::parts::parts;
 use crate::http::cache;
 use crate::page::PageCursor;
 use crate::pipeline::{Accounts, Endpoint, Listing, Pipeline, Placeholder, Scope};
-use crate::plan::Plan;
+use crate::plan::{Ask, Plan};
 use crate::quota::known_book;
-use crate::request::{Whose, listing_request, uses};
+use crate::request::{Whose, listing_request, needs_campaigns, uses};
+use crate::run::attributes_due;
 use crate::state::{KnownAccount, Sizes, State};
 use crate::time::{Instant, Window};
 use crate::unit::{Account, Lane, Unit};
@@ -66,11 +67,12 @@ pub(super) async fn foresee(
     pipeline: &Pipeline,
     known: &[KnownAccount],
     planned: &Plan,
+    ask: Ask,
     workers: usize,
     now: Instant,
 ) -> Result<Foreseen> {
     let experience = Experience::of(state, pipeline, now).await?;
-    let mut jobs = lists(state, pipeline, known, planned, now).await?;
+    let mut jobs = lists(state, pipeline, known, planned, ask, now).await?;
     // A unit has whole pages and expects parts of them: what was rounded away is the next one's.
     let mut carry = 0.0;
     for unit in &planned.units {
@@ -124,12 +126,14 @@ fn alone(pipeline: &Pipeline, place: usize, book: &Book, jobs: &[Job], now: Inst
     }
 }
 
-/// The requests for lists that a run begins with, without those whose answers are fresh in the cache.
+/// The requests for lists, those that attributes of campaigns alone need among them, without those whose answers are fresh
+/// in the cache.
 async fn lists(
     state: Option<&State>,
     pipeline: &Pipeline,
     known: &[KnownAccount],
     planned: &Plan,
+    ask: Ask,
     now: Instant,
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
@@ -147,9 +151,14 @@ async fn lists(
     }
     let Some(campaigns) = &pipeline.campaigns else { return Ok(jobs) };
     let mut seen: BTreeMap<&str, &Account> = BTreeMap::new();
-    for account in planned.units.iter().flat_map(|unit| &unit.accounts) {
-        seen.insert(&account.id, account);
-    }
+    let needing = planned.units.iter().filter(|unit| needs_campaigns(pipeline, &unit.accounts));
+    seen.extend(needing.flat_map(|unit| &unit.accounts).map(|account| (account.id.as_str(), account)));
+    let readings = match state {
+        Some(state) => state.attribute_readings(&pipeline.name).await?,
+        None => HashMap::new(),
+    };
+    let due = attributes_due(pipeline, &readings, known, ask, now);
+    seen.extend(due.into_iter().map(|account| (account.id.as_str(), account)));
     for (id, account) in seen {
         if !is_fresh(state, pipeline, &campaigns.list, Whose::Account(account), now).await? {
             let steps = vec![(Endpoint::Campaigns, 1)];

@@ -46,7 +46,7 @@ pub(super) async fn plan(settings: &Settings, screen: &Screen, arguments: &PlanA
             planned.hours += piece.hours;
             planned.beyond_retention += piece.beyond_retention;
         }
-        let foreseen = foresee(state.as_ref(), &pipeline, &known, &planned, settings.workers, now).await?;
+        let foreseen = foresee(state.as_ref(), &pipeline, &known, &planned, ask, settings.workers, now).await?;
         match arguments.format {
             ListFormat::Text => screen.result(&text(&pipeline, known.len(), &planned, &foreseen, now)),
             ListFormat::Json => documents.push(document(&pipeline, known.len(), &planned, &foreseen)),

@@ -66,7 +66,7 @@ async fn due(settings: &Settings, state: Option<&State>, pipeline: &Arc<Pipeline
     }
     let refresh = refresh_of(state, pipeline.clone()).await?;
     let planned: Plan = plan_now(state, &refresh, &known, Ask::Due, now).await?;
-    foresee(state, pipeline, &known, &planned, settings.workers, now).await.map(Some)
+    foresee(state, pipeline, &known, &planned, Ask::Due, settings.workers, now).await.map(Some)
 }
 
 fn text(pipeline: &Pipeline, all: &[Use], due: Option<&Foreseen>, now: Moment) -> String {

@@ -26,7 +26,7 @@ use datafusion::prelude::SessionContext;
 use super::dataset::Dataset;
 use crate::error;
 use crate::lake::Lake;
-use crate::pipeline::schema::{HOUR, SEEN_AT, instant_type};
+use crate::pipeline::schema::{HOUR, SEEN_AT, VALID_FROM, VALID_TO, instant_type};
 use crate::time::Instant;
 
 /// Orders what was told of one row: by moment; within one moment (two readings that the clock does not tell apart) first
@@ -48,6 +48,26 @@ pub(super) async fn view(
     context.register_table("now", now)?;
     context.register_table("log", log)?;
     let sql = sql(dataset, moment);
+    let plan = context.state().create_logical_plan(&sql).await?;
+    Ok(ViewTable::new(plan, Some(sql)))
+}
+
+/// `dataset`, whose table `now` holds versions of campaigns, as it was known at `moment`: versions that had begun, and of
+/// those that had not ended the present ones.
+pub(super) async fn versions_view(
+    dataset: &Dataset,
+    now: Arc<dyn TableProvider>,
+    moment: Instant,
+) -> Result<ViewTable> {
+    let context = SessionContext::new();
+    context.register_table("now", now)?;
+    let moment = moment_literal(moment);
+    let columns: Vec<String> = columns(dataset, |name| match name {
+        VALID_TO => format!("case when {VALID_TO} <= {moment} then {VALID_TO} end"),
+        name => ident(name),
+    })
+    .collect();
+    let sql = format!("select {} from now where {VALID_FROM} <= {moment}", columns.join(", "));
     let plan = context.state().create_logical_plan(&sql).await?;
     Ok(ViewTable::new(plan, Some(sql)))
 }

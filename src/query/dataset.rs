@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::lake::{DatasetRecord, Lake};
 use crate::merge::{Shape, log_schema};
 use crate::pipeline::PartitionBy;
-use crate::pipeline::schema::{HOUR, KEY, RESTATEMENTS, SEEN_AT};
+use crate::pipeline::schema::{CAMPAIGNS, HOUR, KEY, RESTATEMENTS, SEEN_AT, VERSION_KEY};
 
 /// One folder of the lake: a table.
 #[derive(Debug, Clone)]
@@ -29,9 +29,14 @@ pub(super) struct Dataset {
 }
 
 impl Dataset {
-    /// Whether its rows are campaigns' hours, rather than the record of how such rows changed.
+    /// Whether its rows are campaigns' hours, rather than the record of how such rows changed or what campaigns were.
     pub(super) fn holds_hours(&self) -> bool {
-        !self.name.ends_with(RESTATEMENTS)
+        !self.name.ends_with(RESTATEMENTS) && !self.holds_versions()
+    }
+
+    /// Whether its rows are versions of what is known of campaigns.
+    pub(super) fn holds_versions(&self) -> bool {
+        self.name.ends_with(CAMPAIGNS)
     }
 
     /// The name of the table that records how its rows changed.
@@ -39,9 +44,12 @@ impl Dataset {
         format!("{}{RESTATEMENTS}", self.name)
     }
 
-    /// The column whose UTC date is that of a file's folder.
-    pub(super) fn dated_by(&self) -> &'static str {
-        if self.holds_hours() { HOUR } else { SEEN_AT }
+    /// The column whose UTC date is that of a file's folder; `None` where there are no folders of dates.
+    pub(super) fn dated_by(&self) -> Option<&'static str> {
+        match self.holds_versions() {
+            true => None,
+            false => Some(if self.holds_hours() { HOUR } else { SEEN_AT }),
+        }
     }
 }
 
@@ -92,6 +100,7 @@ fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
     let name = record.pipeline.clone();
     let date = ("date".to_owned(), DataType::Date32);
     let partitions = match record.partition_by() {
+        None if name.ends_with(CAMPAIGNS) && record.partition_by.is_empty() => Vec::new(),
         Some(PartitionBy::Date) => vec![date],
         Some(PartitionBy::DateHour) => vec![date, ("utc_hour".to_owned(), DataType::Int8)],
         None => {
@@ -103,7 +112,11 @@ fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
     };
     let recorded = record.schema()?;
     let fields = recorded.fields().iter().map(|field| {
-        let key = KEY.contains(&field.name().as_str());
+        let name_of_field = field.name().as_str();
+        let key = match partitions.is_empty() {
+            true => VERSION_KEY.contains(&name_of_field),
+            false => KEY.contains(&name_of_field),
+        };
         Field::new(field.name(), field.data_type().clone(), !key)
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
@@ -114,6 +127,7 @@ fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
 /// A pipeline's files are sorted by the key's first three columns; nothing is promised of other datasets.
 fn sorted_by(name: &str, key: &[String], schema: &Schema) -> Vec<String> {
     let promised = !name.ends_with(RESTATEMENTS)
+        && !name.ends_with(CAMPAIGNS)
         && key.len() >= KEY.len()
         && KEY.iter().zip(key).all(|(expected, found)| expected == found && schema.index_of(found).is_ok());
     if promised { KEY.iter().map(|column| (*column).to_owned()).collect() } else { Vec::new() }

@@ -64,6 +64,9 @@ impl Engine {
         for dataset in datasets {
             let Some(now) = tables.get(&dataset.name) else { continue };
             let table: Arc<dyn TableProvider> = match (input.as_of, tables.get(&dataset.log_name())) {
+                (Some(moment), _) if dataset.holds_versions() => {
+                    Arc::new(as_of::versions_view(dataset, now.clone(), moment).await?)
+                }
                 (Some(moment), Some(log)) => Arc::new(as_of::view(dataset, now.clone(), log.clone(), moment).await?),
                 _ => now.clone(),
             };
@@ -73,6 +76,9 @@ impl Engine {
         let all = view::over(&self.context, datasets).await?;
         self.context.register_table(view::NAME, Arc::new(all))?;
         self.tables.push(view::NAME.to_owned());
+        let versions = view::over_versions(&self.context, datasets).await?;
+        self.context.register_table(view::VERSIONS_NAME, Arc::new(versions))?;
+        self.tables.push(view::VERSIONS_NAME.to_owned());
         for (name, rows) in &input.state_tables {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
             self.context.register_table(TableReference::bare(name.as_str()), Arc::new(table))?;
@@ -188,7 +194,8 @@ fn context(input: &QueryInput) -> Result<SessionContext, DataFusionError> {
 
 fn refuse_equal_names(datasets: &[Dataset], input: &QueryInput) -> Result<()> {
     for dataset in datasets {
-        let taken = dataset.name == view::NAME || input.state_tables.iter().any(|(name, _)| *name == dataset.name);
+        let taken = [view::NAME, view::VERSIONS_NAME].contains(&dataset.name.as_str())
+            || input.state_tables.iter().any(|(name, _)| *name == dataset.name);
         if taken {
             let path = input.lake.join(&dataset.name);
             return Err(Error::bad_input(format!(

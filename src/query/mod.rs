@@ -13,7 +13,9 @@
 //! | `spend` | decimal of 38 digits, 6 after the point or as many as the most exact pipeline has |
 //! | `conversions` | 64-bit float, because platforms divide conversions |
 //!
-//! A pipeline without one of these metrics, or with a text of that name, gives null.
+//! A pipeline without one of these metrics, or with a text of that name, gives null. `campaigns` is the like view of what is
+//! known of campaigns: pipeline, platform, account_id, campaign_id, campaign_name, status, objective, daily_budget, valid_from
+//! and valid_to.
 
 mod as_of;
 mod changes;

@@ -35,7 +35,7 @@ const LINKS_STORE: &str = "lake://pinned/";
 pub(super) struct LakeTable {
     name: String,
     partitions: Vec<String>,
-    dated_by: &'static str,
+    dated_by: Option<&'static str>,
     snapshot: Arc<Snapshot>,
     links: ListingTable,
     lake: ListingTable,
@@ -105,7 +105,7 @@ impl TableProvider for LakeTable {
         let mut all = Vec::with_capacity(filters.len() + 1);
         for filter in filters {
             all.push(equality_of_utc_hour_as_range(filter)?);
-            all.extend(implied_for_date(filter, self.dated_by));
+            all.extend(self.dated_by.and_then(|dated_by| implied_for_date(filter, dated_by)));
         }
         match self.pin().await? {
             Place::Links(folder) => {

@@ -1,4 +1,5 @@
-//! `campaign_hours`: the rows of every pipeline, in the columns that pipelines have in common.
+//! `campaign_hours` and `campaigns`: the rows of every pipeline, and what is known of its campaigns, in the columns that
+//! pipelines have in common.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::TableReference;
@@ -8,23 +9,51 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, iden
 use datafusion::prelude::SessionContext;
 
 use super::dataset::Dataset;
-use crate::pipeline::schema::{HOUR, SEEN_AT, instant_type};
+use crate::pipeline::schema::{CAMPAIGNS, HOUR, SEEN_AT, VALID_FROM, VALID_TO, instant_type};
 
 /// The view's name.
 pub(super) const NAME: &str = "campaign_hours";
+/// The name of the view over versions of campaigns.
+pub(super) const VERSIONS_NAME: &str = "campaigns";
 
-/// Digits after the point of `spend`, where no pipeline has more.
-const SPEND_SCALE: i8 = 6;
+/// Digits after the point of money, where no pipeline has more.
+const MONEY_SCALE: i8 = 6;
 
 /// Makes the view over `datasets`, which are registered under their names. Without any, it is empty and has the same
 /// columns.
 pub(super) async fn over(context: &SessionContext, datasets: &[Dataset]) -> Result<ViewTable> {
     let datasets: Vec<&Dataset> = datasets.iter().filter(|dataset| dataset.holds_hours()).collect();
-    let columns = columns(spend_type(&datasets));
+    let columns = columns(money_type(&datasets, "spend"));
+    union(context, &datasets, &columns).await
+}
+
+/// The view over all versions of campaigns, of `datasets`, in the columns that they have in common.
+pub(super) async fn over_versions(context: &SessionContext, datasets: &[Dataset]) -> Result<ViewTable> {
+    let datasets: Vec<&Dataset> = datasets.iter().filter(|dataset| dataset.holds_versions()).collect();
+    let columns = vec![
+        ("platform", DataType::Utf8),
+        ("account_id", DataType::Utf8),
+        ("campaign_id", DataType::Utf8),
+        ("campaign_name", DataType::Utf8),
+        ("status", DataType::Utf8),
+        ("objective", DataType::Utf8),
+        ("daily_budget", money_type(&datasets, "daily_budget")),
+        (VALID_FROM, instant_type()),
+        (VALID_TO, instant_type()),
+    ];
+    union(context, &datasets, &columns).await
+}
+
+/// One table over `datasets`, in `columns` and their pipeline's name.
+async fn union(
+    context: &SessionContext,
+    datasets: &[&Dataset],
+    columns: &[(&'static str, DataType)],
+) -> Result<ViewTable> {
     let mut all: Option<LogicalPlanBuilder> = None;
     for dataset in datasets {
         let table = context.table(TableReference::bare(dataset.name.as_str())).await?;
-        let branch = table.select(branch(dataset, &columns)?)?.logical_plan().clone();
+        let branch = table.select(branch(dataset, columns)?)?.logical_plan().clone();
         all = Some(match all {
             Some(before) => before.union(branch)?,
             None => LogicalPlanBuilder::from(branch),
@@ -32,7 +61,7 @@ pub(super) async fn over(context: &SessionContext, datasets: &[Dataset]) -> Resu
     }
     let plan: LogicalPlan = match all {
         Some(all) => all.build()?,
-        None => LogicalPlanBuilder::empty(false).project(nothing(&columns)?)?.build()?,
+        None => LogicalPlanBuilder::empty(false).project(nothing(columns)?)?.build()?,
     };
     Ok(ViewTable::new(plan, None))
 }
@@ -64,17 +93,17 @@ fn columns(spend: DataType) -> Vec<(&'static str, DataType)> {
 }
 
 /// A decimal with as many digits after the point as the most exact pipeline has, and at least six.
-fn spend_type(datasets: &[&Dataset]) -> DataType {
-    let scales =
-        datasets.iter().filter_map(|dataset| match dataset.schema.field_with_name("spend").ok()?.data_type() {
-            DataType::Decimal128(_, scale) => Some(*scale),
-            _ => None,
-        });
-    DataType::Decimal128(38, scales.fold(SPEND_SCALE, i8::max))
+fn money_type(datasets: &[&Dataset], column: &str) -> DataType {
+    let scales = datasets.iter().filter_map(|dataset| match dataset.schema.field_with_name(column).ok()?.data_type() {
+        DataType::Decimal128(_, scale) => Some(*scale),
+        _ => None,
+    });
+    DataType::Decimal128(38, scales.fold(MONEY_SCALE, i8::max))
 }
 
 fn branch(dataset: &Dataset, columns: &[(&'static str, DataType)]) -> Result<Vec<Expr>> {
-    let mut expressions = vec![lit(dataset.name.as_str()).alias("pipeline")];
+    let pipeline = dataset.name.strip_suffix(CAMPAIGNS).unwrap_or(&dataset.name);
+    let mut expressions = vec![lit(pipeline).alias("pipeline")];
     for (name, wanted) in columns {
         let expression = match found_type(dataset, name) {
             Some(found) if found == *wanted => ident(*name),

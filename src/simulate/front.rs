@@ -239,7 +239,7 @@ fn perform(
             Reply::cacheable(pages::accounts(shared, &revoked, offset..offset + limit), known)
         }
         Call::Campaigns { account, offset, limit } => {
-            Reply::cacheable(pages::campaigns(shared, account, offset..offset + limit), known)
+            Reply::cacheable(pages::campaigns(shared, account, offset..offset + limit, now), known)
         }
         Call::Metrics { query, at, limit } => {
             let walk = Walk { query: Arc::new(query), moment, report: String::new(), now };

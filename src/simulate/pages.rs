@@ -34,17 +34,18 @@ pub(super) fn accounts(shared: &Shared, revoked: &[usize], range: Range<usize>) 
     json!({"data": rows, "paging": {"next": next_offset(shared, shared.world.accounts.len(), range.end)}}).to_string()
 }
 
-/// A page of an account's campaigns.
-pub(super) fn campaigns(shared: &Shared, account: usize, range: Range<usize>) -> String {
+/// A page of an account's campaigns, as they are set at `now`.
+pub(super) fn campaigns(shared: &Shared, account: usize, range: Range<usize>, now: i64) -> String {
     let world = &shared.world;
     let mut body = String::from(r#"{"data":["#);
     for number in range.start..range.end.min(world.campaigns) {
         let campaign = world.campaign(account, number);
         let comma = if number == range.start { "" } else { "," };
         push(&mut body, format_args!(r#"{comma}{{"id":"{}","name":{},"#, campaign.id, campaign.name_json));
-        push(&mut body, format_args!(r#""status":"{}","objective":"{}","#, campaign.status, campaign.objective));
-        push(&mut body, format_args!(r#""daily_budget_micros":{},"#, campaign.daily_budget_micros));
-        let updated = hours::utc(world.rules.epoch).format("%Y-%m-%dT%H:%M:%SZ");
+        let settings = campaign.settings(now);
+        push(&mut body, format_args!(r#""status":"{}","objective":"{}","#, settings.status, campaign.objective));
+        push(&mut body, format_args!(r#""daily_budget_micros":{},"#, settings.daily_budget_micros));
+        let updated = hours::utc(settings.updated_at).format("%Y-%m-%dT%H:%M:%SZ");
         push(&mut body, format_args!(r#""updated_at":"{updated}"}}"#));
     }
     let next = json!(next_offset(shared, world.campaigns, range.end));

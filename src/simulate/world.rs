@@ -1,5 +1,5 @@
-//! The accounts and campaigns that there are. They follow from the seed and never change; an account keeps its
-//! campaigns and values when others are added.
+//! The accounts and campaigns that there are. They follow from the seed and never change, but for a campaign's status and
+//! budget, which follow from the moment too; an account keeps its campaigns and values when others are added.
 
 use std::collections::HashMap;
 
@@ -46,10 +46,38 @@ pub(super) struct Campaign {
     pub(super) id: String,
     /// Quoted and escaped as JSON.
     pub(super) name_json: String,
-    pub(super) status: &'static str,
     pub(super) objective: &'static str,
-    pub(super) daily_budget_micros: u64,
     pub(super) profile: Profile,
+    key: u64,
+    epoch: i64,
+}
+
+/// What somebody sets of a campaign, and changes from time to time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) status: &'static str,
+    pub(super) daily_budget_micros: u64,
+    /// Since when, in seconds since 1970.
+    pub(super) updated_at: i64,
+}
+
+/// A campaign's settings change once in so many seconds, each at its own moment of the week.
+const SETTINGS_STAY: i64 = 7 * 86_400;
+
+impl Campaign {
+    /// Its settings at `now`.
+    pub(super) fn settings(&self, now: i64) -> Settings {
+        let draw = |what: u64, below: u64| dice::below(dice::mix(self.key, what), below);
+        let first = self.epoch + draw(10, SETTINGS_STAY as u64) as i64;
+        // Nothing was changed before the first time.
+        let times = u64::try_from((now - first).div_euclid(SETTINGS_STAY) + 1).unwrap_or(0);
+        let updated_at = if times == 0 { self.epoch } else { first + (times as i64 - 1) * SETTINGS_STAY };
+        Settings {
+            status: ["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED"][draw(dice::mix(4, times), 4) as usize],
+            daily_budget_micros: (20 + draw(dice::mix(6, times), 5_000)) * 1_000_000,
+            updated_at,
+        }
+    }
 }
 
 /// Everything that the seed decides.
@@ -89,9 +117,9 @@ impl World {
         Campaign {
             id: (230_000_000_000_000_000 + account.number * 100_000 + number as u64).to_string(),
             name_json: serde_json::Value::from(name).to_string(),
-            status: ["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED"][draw(4, 4) as usize],
             objective: ["SALES", "TRAFFIC", "LEADS", "AWARENESS"][draw(5, 4) as usize],
-            daily_budget_micros: (20 + draw(6, 5_000)) * 1_000_000,
+            key,
+            epoch: self.rules.epoch,
             profile: Profile {
                 key: dice::mix(key, 7),
                 level,

@@ -428,7 +428,7 @@ fn sql_that_does_not_fit() {
     assert_shown!(query("select * from nope"), @r#"
     exit 2
     error: no table is named `nope`
-      hint: tables: demo, demo__restatements, campaign_hours, ledger, ledger_final, units, runs
+      hint: tables: demo, demo__restatements, campaign_hours, campaigns, ledger, ledger_final, units, runs
     "#);
     assert_shown!(query("select spent from demo"), @r#"
     exit 2
@@ -442,7 +442,7 @@ fn sql_that_does_not_fit() {
     assert_shown!(query(""), @r#"
     exit 2
     error: the query is empty
-      hint: tables: demo, demo__restatements, campaign_hours, ledger, ledger_final, units, runs
+      hint: tables: demo, demo__restatements, campaign_hours, campaigns, ledger, ledger_final, units, runs
     "#);
     assert_shown!(query("drop table demo"), @r#"
     exit 2

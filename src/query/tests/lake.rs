@@ -179,11 +179,17 @@ fn column(field: &Field, date: &str, rows: &[Row]) -> ArrayRef {
         "hours_covered" => Arc::new(Int8Array::from(vec![1; rows.len()])),
         "impressions" => Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.impressions))),
         "clicks" => Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.impressions / 10))),
+        "spend" if *field.data_type() == DataType::Int64 => {
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.spend as i64)))
+        }
         "spend" => Arc::new(
             Decimal128Array::from_iter_values(rows.iter().map(|row| row.spend))
                 .with_data_type(field.data_type().clone()),
         ),
-        "conversions" | "old" => Arc::new(Float64Array::from(vec![0.25; rows.len()])),
+        "conversions" | "old" => {
+            let quarters: ArrayRef = Arc::new(Float64Array::from(vec![0.25; rows.len()]));
+            arrow::compute::cast(&quarters, field.data_type()).expect("a number")
+        }
         name => texts(name),
     }
 }

@@ -1,6 +1,7 @@
 //! Queries over small lakes: values, the view, the state's tables, and what a wrong query is told.
 
 mod as_of;
+mod campaigns;
 mod changes;
 mod formats;
 mod lake;
@@ -180,7 +181,7 @@ async fn a_wrong_query_is_told_what_there_is() {
     let lake = Lake::with_two_pipelines();
     insta::assert_snapshot!(error(lake.input(), "select spend from demos").await.report(), @r#"
     no table is named `demos`
-      hint: tables: demo, demo__restatements, "shop-ads", "shop-ads__restatements", campaign_hours
+      hint: tables: demo, demo__restatements, "shop-ads", "shop-ads__restatements", campaign_hours, campaigns
     "#);
     insta::assert_snapshot!(error(lake.input(), "select spent from demo").await.report(), @r"
     no column is named `spent`

@@ -44,6 +44,26 @@ async fn lists_come_in_pages() {
 }
 
 #[tokio::test]
+async fn campaigns_are_set_anew_once_a_week() {
+    let sandbox = Sandbox::start(Options { accounts: 1, campaigns: 20, ..options() }).await;
+    let path = format!("/v1/accounts/{}/campaigns", sandbox.account_ids().await[0]);
+    let first = rows(&sandbox.get(&path).await);
+    assert_eq!(rows(&sandbox.get(&path).await), first, "the same moment, the same list");
+    sandbox.set_clock("2026-11-27T12:00:00Z").await;
+    let later = rows(&sandbox.get(&path).await);
+    for (before, after) in first.iter().zip(&later) {
+        assert_eq!(
+            (&before["id"], &before["name"], &before["objective"]),
+            (&after["id"], &after["name"], &after["objective"])
+        );
+        let updated = after["updated_at"].as_str().expect("a moment");
+        assert!(("2026-11-20T12:00:00Z".."2026-11-27T12:00:01Z").contains(&updated), "{updated}");
+    }
+    let changed = |key: &str| first.iter().zip(&later).filter(|(before, after)| before[key] != after[key]).count();
+    assert!(changed("daily_budget_micros") > 15 && (1..15).contains(&changed("status")));
+}
+
+#[tokio::test]
 async fn a_revoked_account_is_refused_and_others_are_not() {
     let sandbox = Sandbox::start(options()).await;
     let ids = sandbox.account_ids().await;
