@@ -19,6 +19,7 @@ mod lists;
 mod paging;
 mod reports;
 pub(crate) mod server;
+mod shapes;
 mod sizes;
 mod tapes;
 
