@@ -291,10 +291,10 @@ fn what_is_there_already_is_adopted() {
 #[test]
 fn a_rule_finds_its_place_in_a_body_of_any_size() {
     let rules = [
-        when().status(&[200]).any_of("?.error.status", &["RESOURCE_EXHAUSTED"]).throttled(
-            Scope::Account,
-            vec![in_text("?.error.message", "retry in", WaitUnit::Seconds)],
-        ),
+        when()
+            .status(&[200])
+            .any_of("?.error.status", &["RESOURCE_EXHAUSTED"])
+            .throttled(Scope::Account, vec![in_text("?.error.message", "retry in", WaitUnit::Seconds)]),
         when().status(&[200]).none_of("code", &["0"]).fail(Fault::Us),
     ];
     let rows = r#"{"campaign":{"id":"1"},"metrics":{"clicks":"1"}},"#.repeat(10_000);

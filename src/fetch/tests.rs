@@ -24,6 +24,7 @@ mod paging;
 mod parents;
 mod reports;
 pub(crate) mod server;
+mod shapes;
 mod signing_in;
 mod sizes;
 mod tapes;

@@ -12,6 +12,7 @@ mod quality;
 mod quotas;
 mod random;
 mod reconcile;
+mod rows;
 mod schema_file;
 mod shape;
 mod shipped;

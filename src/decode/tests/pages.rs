@@ -266,7 +266,12 @@ fn identities() {
     }
     assert!(refused(&pipeline, row("\"a-2\"", "{}")).ends_with("expected text or a number"));
 
-    pipeline.identity = Identity { account: None, campaign: Some(path("campaign")), campaign_name: Some(path("name")), ..Identity::default() };
+    pipeline.identity = Identity {
+        account: None,
+        campaign: Some(path("campaign")),
+        campaign_name: Some(path("name")),
+        ..Identity::default()
+    };
     assert!(refused(&pipeline, row("\"3\"", "7")).ends_with("expected one, since 2 accounts were asked for at once"));
     let (batch, _) = read(&pipeline, &format!(r#"{{"data":[{}]}}"#, row("\"3\"", "7"))).expect("a page");
     assert_eq!(

@@ -117,15 +117,15 @@ impl Checker<'_> {
             Some(pick) => self.pick(&path.key("pick"), pick).map(Some),
             None => Some(None),
         };
-        let (from, kind, pick, manner) = (from?, kind?, pick?, manner?);
         let default = column.default.clone().map(|value| value.0);
-        if let Some(text) = &default
+        if let (Some(text), Some(kind)) = (&default, kind)
             && !fits(kind, text)
         {
             let expected = expected_value(kind);
             self.wrong(&path.key("default"), format!("is {}: expected {expected}", shown(text)));
             return None;
         }
+        let (from, kind, pick, manner) = (from?, kind?, pick?, manner?);
         Some(Column { name: name.to_owned(), from, kind, pick, default, required: column.required, manner })
     }
 
