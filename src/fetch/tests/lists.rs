@@ -15,7 +15,7 @@ fn listing(place: &str) -> Listing {
     }
 }
 
-async fn with_accounts(script: Vec<Reply>) -> Bench {
+pub(super) async fn with_accounts(script: Vec<Reply>) -> Bench {
     let mut bench = Bench::new(script).await;
     bench.pipeline.accounts = Accounts::Endpoint {
         list: Box::new(listing("/accounts")),
