@@ -248,7 +248,7 @@ impl Fetch {
         once: bool,
         stop: &CancellationToken,
     ) -> Result<Obtained, Trouble> {
-        let request = Arc::new(desk.request(spent)?);
+        let request = Arc::new(desk.request(spent, self.client().secrets())?);
         let (mut tries, mut elapsed) = (Tries::default(), Duration::ZERO);
         loop {
             let (began, asked_at) = (tokio::time::Instant::now(), self.clock.now());

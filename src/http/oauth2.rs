@@ -130,14 +130,15 @@ impl TokenDesk {
     }
 
     /// A request for an access token, for the refresh token `spent` where the grant is one. All secrets are read anew:
-    /// somebody may have put others there.
+    /// somebody may have put others there. Those that were `known` before are masked as well in what is answered.
     ///
     /// # Errors
     /// A secret that is absent, or a key that is none.
-    pub fn request(&self, spent: Option<&Secret>) -> Result<TokenRequest> {
+    pub fn request(&self, spent: Option<&Secret>, known: &[Secret]) -> Result<TokenRequest> {
         let identity = Identity::read(&self.rules)?;
         let secret = identity.client_secret(&self.rules, self.clock.now())?;
         let mut client = Client::blank(self.pool.clone(), self.api.clone(), self.clock);
+        client.remember(known);
         for secret in identity.secrets() {
             client.hide(secret.expose());
         }
@@ -255,7 +256,7 @@ impl TokenRequest {
         self.client.send(&self.request, None, || {}).await
     }
 
-    /// The secrets that are sent, in every form.
+    /// The secrets that are sent, in every form, and those that were known before.
     pub fn secrets(&self) -> &[Secret] {
         self.client.secrets()
     }

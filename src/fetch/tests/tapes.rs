@@ -27,7 +27,7 @@ async fn taped(bench: &Bench, unit: &Unit) -> (String, Vec<Line>, Result<Slice, 
     (text, lines, result)
 }
 
-fn header(unit: &Unit) -> Header {
+pub(super) fn header(unit: &Unit) -> Header {
     Header {
         cassette: FORMAT,
         hourmark: "0".into(),

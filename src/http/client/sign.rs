@@ -113,7 +113,7 @@ impl Client {
     }
 
     /// Platforms go on repeating old secrets: in messages, in links.
-    pub(super) fn remember(&mut self, old: &[Secret]) {
+    pub(in crate::http) fn remember(&mut self, old: &[Secret]) {
         for secret in old {
             if self.secrets.iter().all(|known| known.expose() != secret.expose()) {
                 self.secrets.push(secret.clone());

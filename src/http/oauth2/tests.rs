@@ -24,7 +24,7 @@ impl Bench {
 
     fn rules(&self, placement: Placement) -> OAuth2 {
         OAuth2 {
-            token_url: "https://auth.test/oauth/token/".parse().expect("a URL"),
+            token_url: "http://127.0.0.1:9/oauth/token/".parse().expect("a URL"),
             grant: Grant::RefreshToken { token: self.source("refresh", "hunter2-refresh"), keep: None },
             client_id: self.source("id", "client/1"),
             client_secret: ClientSecret::Secret(self.source("secret", "hunter2 &:")),
@@ -36,7 +36,7 @@ impl Bench {
 
     fn request(&self, rules: &OAuth2) -> TokenRequest {
         let desk = TokenDesk::new(&pipeline("http://api.test").api, rules, Clock::Fixed(at(NOW))).expect("a desk");
-        desk.request(Some(&Secret::new("hunter2-refresh"))).expect("a request")
+        desk.request(Some(&Secret::new("hunter2-refresh")), &[]).expect("a request")
     }
 }
 
@@ -55,7 +55,7 @@ async fn the_credentials_go_where_the_platform_wants_them() {
     let bench = Bench::new();
     let rest = "refresh_token=hunter2-refresh&scope=ads.read+offline";
     let whole = format!("grant_type=refresh_token&client_id=client%2F1&client_secret=hunter2+%26%3A&{rest}");
-    let url = "https://auth.test/oauth/token/";
+    let url = "http://127.0.0.1:9/oauth/token/";
     let form = bench.request(&bench.rules(Placement::Form));
     assert_eq!(sent(&form), (url.to_owned(), None, whole.clone()));
     let query = bench.request(&bench.rules(Placement::Query));
@@ -100,7 +100,7 @@ async fn a_signed_token_in_the_place_of_a_secret() {
         ..bench.rules(Placement::Form)
     };
     let desk = TokenDesk::new(&pipeline("http://api.test").api, &rules, Clock::Fixed(at(NOW))).expect("a desk");
-    let request = desk.request(None).expect("a request");
+    let request = desk.request(None, &[]).expect("a request");
     let (_, _, body) = sent(&request);
     let pairs: Vec<(String, String)> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
@@ -109,7 +109,7 @@ async fn a_signed_token_in_the_place_of_a_secret() {
     assert_eq!(pairs[2].1.split('.').count(), 3, "header, claims, signature");
     assert_eq!(mask(&pairs[2].1, request.secrets()), "[secret]");
     std::fs::write(bench.folder.path().join("key"), "hunter2").expect("a file");
-    let error = desk.request(None).expect_err("no key").report();
+    let error = desk.request(None, &[]).expect_err("no key").report();
     assert!(error.contains("/key` holds no private key") && !error.contains("hunter2"), "{error}");
 }
 
@@ -195,10 +195,10 @@ async fn the_endpoint_is_sent_nothing_else_and_nothing_goes_elsewhere() {
     api.headers = vec![("x-key".into(), crate::pipeline::HeaderText::Literal("hunter2".into()))];
     api.hosts = vec!["cdn.test".into()];
     let desk = TokenDesk::new(&api, &bench.rules(Placement::Form), Clock::Fixed(at(NOW))).expect("a desk");
-    let mut request = desk.request(Some(&Secret::new("hunter2-refresh"))).expect("a request");
+    let mut request = desk.request(Some(&Secret::new("hunter2-refresh")), &[]).expect("a request");
     let built = request.client.build(&request.request, None).expect("built");
     assert!(built.headers().get("x-key").is_none());
-    for elsewhere in ["http://api.test/x", "https://cdn.test/x", "http://auth.test/x"] {
+    for elsewhere in ["http://api.test/x", "https://cdn.test/x", "https://127.0.0.1:9/x"] {
         request.request.url = elsewhere.parse().expect("a URL");
         let error = request.send().await.expect_err("refused");
         assert!(error.to_string().ends_with("nothing was sent"), "{error}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use url::{Host, Url};
 
-use super::super::problem::KeyPath;
+use super::super::problem::{KeyPath, shown};
 use super::super::{Auth, ClientSecret, Grant, JwtRules, OAuth2, Placement, Proof, raw};
 use super::Checker;
 use crate::secret::SecretSource;
@@ -156,7 +156,7 @@ impl Checker<'_> {
         }
         let lifetime = lifetime?;
         if lifetime > LONGEST_JWT {
-            self.wrong(&path.key("lifetime"), format!("is {}: expected at most 180d", days(lifetime)));
+            self.wrong(&path.key("lifetime"), format!("is {}: expected at most 180d", shown(&jwt.lifetime)));
             return None;
         }
         Some(JwtRules { key: key?, key_id: key_id?, issuer: issuer?, audience: jwt.audience.clone(), lifetime })
@@ -246,8 +246,4 @@ fn is_this_machine(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-fn days(time: Duration) -> String {
-    humantime::format_duration(time).to_string()
 }

@@ -95,35 +95,80 @@ fn requests_signed_one_by_one() {
     let expected =
         Auth::OAuth1 { consumer_key: env("A"), consumer_secret: env("B"), token: env("C"), token_secret: env("D") };
     assert_eq!(good(&with_auth(text), &[]).auth, expected);
-    assert_snapshot!(problems(&with_auth(&text.replace("env:D", "hunter2").replace("token = \"env:C\"\n", "")), &[]), @"");
+    assert_snapshot!(problems(&with_auth(&text.replace("env:D", "hunter2").replace("\ntoken =", "\n# token =")), &[]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:6: missing key `auth.token`: expected a text in quotes
+    ");
 }
 
 #[test]
 fn which_key_is_needed_by_which_grant() {
-    assert_snapshot!(problems(&with_auth(&OAUTH2.replace("refresh_token = \"env:REFRESH\"", "")), &[]), @"");
-    assert_snapshot!(problems(&with_auth(OAUTH2), &["auth.grant=client_credentials", "auth.keep=x"]), @"");
+    assert_snapshot!(problems(&with_auth(&OAUTH2.replace("refresh_token = \"env:REFRESH\"", "")), &[]), @r#"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:6: missing key `auth.refresh_token`: the grant "refresh_token" needs it
+    "#);
+    assert_snapshot!(problems(&with_auth(OAUTH2), &["auth.grant=client_credentials", "auth.keep=x"]), @r#"
+    2 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:11: `auth.refresh_token` has a meaning only with `grant = "refresh_token"`
+    pipelines/acme.toml: --set: `auth.keep` has a meaning only with `grant = "refresh_token"`
+    "#);
     let bare = OAUTH2.replace("client_secret = \"env:SECRET\"\nrefresh_token = \"env:REFRESH\"", "");
-    assert_snapshot!(problems(&with_auth(&bare), &["auth.grant=client_credentials"]), @"");
-    assert_snapshot!(problems(&with_auth(&JWT.replace("[auth.jwt]", "client_secret = \"env:S\"\n[auth.jwt]")), &[]), @"");
+    assert_snapshot!(problems(&with_auth(&bare), &["auth.grant=client_credentials"]), @r#"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:6: missing key `auth.client_secret`: the grant "client_credentials" needs it, or a table `auth.jwt`
+    "#);
+    assert_snapshot!(problems(&with_auth(&JWT.replace("[auth.jwt]", "client_secret = \"env:S\"\n[auth.jwt]")), &[]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml:13: `auth.jwt` cannot stand beside `auth.client_secret`: it takes its place
+    ");
     let public = OAUTH2.replace("client_secret = \"env:SECRET\"\n", "");
-    assert_snapshot!(problems(&with_auth(&public), &["auth.credentials=basic"]), @"");
-    assert_snapshot!(problems(&with_auth(OAUTH2), &["auth.grant=password", "auth.credentials=header"]), @"");
+    assert_snapshot!(problems(&with_auth(&public), &["auth.credentials=basic"]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.credentials` is basic, which sends a secret: expected `client_secret` beside it
+    ");
+    assert_snapshot!(problems(&with_auth(OAUTH2), &["auth.grant=password", "auth.credentials=header"]), @r#"
+    2 problems in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.grant` is "password": expected one of refresh_token, client_credentials
+    pipelines/acme.toml: --set: `auth.credentials` is "header": expected one of form, basic, query
+    "#);
 }
 
 #[test]
 fn values_that_mean_nothing() {
     let more = format!("{OAUTH2}\nkeep = \"env:KEEP\"\nscope = \" \"\nrefresh_ahead = \"soon\"");
-    assert_snapshot!(problems(&with_auth(&more), &["auth.token_url=auth.example.com/token"]), @"");
-    assert_snapshot!(problems(&with_auth(JWT), &["auth.jwt.lifetime=181d"]), @"");
-    assert_snapshot!(problems(&with_auth(JWT), &["auth.jwt.lifetime=0s", "auth.jwt.key=hunter2"]), @"");
-    assert_snapshot!(problems(&with_auth(JWT), &["auth.jwt.audience="]), @"");
+    assert_snapshot!(problems(&with_auth(&more), &["auth.token_url=auth.example.com/token"]), @r#"
+    4 problems in `pipelines/acme.toml`
+    pipelines/acme.toml:12: `auth.keep` is not a file's path: expected one such as data/secrets/acme_refresh_token
+    pipelines/acme.toml:13: `auth.scope` is not a scope: expected printable ASCII such as ads.read offline_access
+    pipelines/acme.toml:14: `auth.refresh_ahead` is "soon": expected a length of time such as 500ms, 30s, 5m, 2h or 3d
+    pipelines/acme.toml: --set: `auth.token_url` is not an https URL: expected one such as https://auth.example.com/oauth/token
+    "#);
+    assert_snapshot!(problems(&with_auth(JWT), &["auth.jwt.lifetime=181d"]), @r#"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.jwt.lifetime` is "181d": expected at most 180d
+    "#);
+    assert_snapshot!(problems(&with_auth(JWT), &["auth.jwt.lifetime=0s", "auth.jwt.key=hunter2"]), @r#"
+    2 problems in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.jwt.key` is not a secret's whereabouts: expected env:NAME or file:PATH, never the secret itself
+    pipelines/acme.toml: --set: `auth.jwt.lifetime` is "0s": expected more than nothing
+    "#);
+    assert_snapshot!(problems(&with_auth(JWT), &["auth.jwt.audience="]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.jwt.audience` is empty: expected the platform's name for itself
+    ");
     let same = OAUTH2.replace("env:REFRESH", "file:data/token");
-    assert_snapshot!(problems(&with_auth(&same), &["auth.keep=data/token"]), @"");
+    assert_snapshot!(problems(&with_auth(&same), &["auth.keep=data/token"]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.keep` is the file of `refresh_token`, which is a person's: expected another
+    ");
     for url in
         ["https://me:hunter2@a.com/t", "https://a.com/t?client_secret=hunter2", "http://a.com/hunter2", "hunter2"]
     {
         let said = problems(&with_auth(OAUTH2), &[&format!("auth.token_url={url}")]);
         assert!(said.contains("`auth.token_url` ") && !said.contains("hunter2"), "{said}");
     }
-    assert_snapshot!(problems(&with_auth(OAUTH2), &["auth.token_url=http://a.example.com/t"]), @"");
+    assert_snapshot!(problems(&with_auth(OAUTH2), &["auth.token_url=http://a.example.com/t"]), @"
+    1 problem in `pipelines/acme.toml`
+    pipelines/acme.toml: --set: `auth.token_url` would send the credentials in the clear: expected https
+    ");
 }

@@ -72,7 +72,7 @@ fn keys_of_another_kind() {
         format!("{SMALL}\n[pagination]\nkind = \"link_header\"\nnext = \"a\"\n").replace("kind = \"bearer\"\n", "");
     assert_snapshot!(problems(&text, &[]), @r#"
     2 problems in `pipelines/acme.toml`
-    pipelines/acme.toml:6: missing key `auth.kind`: expected one of none, bearer, header, query, basic
+    pipelines/acme.toml:6: missing key `auth.kind`: expected one of none, bearer, header, query, basic, oauth2, oauth1
     pipelines/acme.toml:29: unknown key `pagination.next` with kind "link_header": expected one of kind, page_size, page_size_param, max_pages
     "#);
 }
