@@ -128,7 +128,7 @@ pub struct Reading<'a> {
 /// Says what `outcome` means.
 pub fn classify(outcome: &Outcome<'_>, reading: &Reading<'_>) -> Verdict {
     let answer = match *outcome {
-        Outcome::Answer { status, headers, body } => Answer::new(status, headers, body),
+        Outcome::Answer { status, headers, body } => Answer::new(status, headers, body, reading.rules),
         Outcome::Broken { why, may_pass: true } => return Verdict::Retry { why: mask(why, reading.secrets) },
         Outcome::Broken { why, may_pass: false } => {
             return Verdict::Fail { fault: None, why: mask(why, reading.secrets) };

@@ -16,7 +16,7 @@ use crate::cassette::Tape;
 use crate::decode::{Decoder, UnknownFields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::client::Client;
-use crate::pipeline::{Accounts, Auth, Fault, Pipeline, UsageRule};
+use crate::pipeline::{Accounts, Fault, Pipeline, UsageRule};
 use crate::quota::Quotas;
 use crate::state::{Lease, Sizes, State};
 use crate::telemetry::Meter;
@@ -32,10 +32,12 @@ pub(crate) mod parts;
 mod read;
 mod report;
 mod send;
+mod sign_in;
 
 pub use glance::{Glance, Seen, Trouble, Wrong};
 use listing::Campaigns;
 use send::Halt;
+use sign_in::{SignIn, credentials_hint};
 
 /// Everything a pipeline's workers need to fetch, made once per run. Cheap to clone; all clones share their quotas,
 /// connections and campaign lists.
@@ -47,6 +49,8 @@ pub struct Fetch {
     meter: Arc<Meter>,
     /// Another one when the credentials were read anew.
     client: Arc<RwLock<Arc<Client>>>,
+    /// How it comes to its access tokens.
+    sign_in: Arc<SignIn>,
     quotas: Quotas,
     /// Where answers tell of the limits.
     usage: Arc<[UsageRule]>,
@@ -187,7 +191,8 @@ impl Fetch {
     /// # Errors
     /// A secret that is not there.
     pub fn new(pipeline: Arc<Pipeline>, state: State, clock: Clock, meter: Arc<Meter>) -> Result<Fetch> {
-        let client = Arc::new(Client::new(&pipeline.api, &pipeline.auth)?);
+        let client = Arc::new(Client::new(&pipeline.api, &pipeline.auth, &pipeline.secret_parameters(), clock)?);
+        let sign_in = Arc::new(SignIn::new(&pipeline.api, &pipeline.auth, clock)?);
         let quotas = Quotas::new(&pipeline);
         let decoder = Arc::new(Decoder::new(&pipeline));
         // Where the file knows no limits, those that answers tell of by themselves are kept.
@@ -199,6 +204,7 @@ impl Fetch {
             clock,
             meter,
             client: Arc::new(RwLock::new(client)),
+            sign_in,
             quotas,
             usage: usage.into(),
             lease: Arc::default(),
@@ -299,7 +305,7 @@ impl Fetch {
     fn failure(&self, halt: Halt) -> UnitFailure {
         match halt {
             Halt::Refused(refusal) => {
-                let hint = if refusal.unauthorized { self.credentials_hint() } else { None };
+                let hint = if refusal.unauthorized { credentials_hint(&self.pipeline.auth) } else { None };
                 let blame = match refusal.fault {
                     Some(Fault::Config) => Some("the pipeline file or its credentials must be changed".to_owned()),
                     Some(Fault::Us) => Some("hourmark should not have sent this; please report it".to_owned()),
@@ -310,6 +316,13 @@ impl Fetch {
                     None => refusal.why,
                 };
                 UnitFailure::Failed { reason, attempts: refusal.attempts, fatal: refusal.fatal }
+            }
+            Halt::NotSignedIn(error) => {
+                let reason = match error.hint_text() {
+                    Some(hint) => format!("{error}: {hint}"),
+                    None => error.to_string(),
+                };
+                UnitFailure::Failed { reason, attempts: 0, fatal: true }
             }
             Halt::Broken(error) => match error.kind() {
                 ErrorKind::Platform => UnitFailure::Failed { reason: error.report(), attempts: 0, fatal: false },
@@ -329,10 +342,10 @@ impl Fetch {
     fn no_accounts(&self, halt: Halt) -> Unlisted {
         let pipeline = &self.pipeline.name;
         match halt {
-            Halt::Broken(error) => Unlisted::Failed(error),
+            Halt::Broken(error) | Halt::NotSignedIn(error) => Unlisted::Failed(error),
             Halt::Refused(refusal) => {
                 let failed = Error::platform(format!("cannot list the accounts of `{pipeline}`: {}", refusal.why));
-                Unlisted::Failed(match self.credentials_hint() {
+                Unlisted::Failed(match credentials_hint(&self.pipeline.auth) {
                     Some(hint) if refusal.unauthorized => failed.hint(hint),
                     _ if refusal.fatal => failed.hint("check `api.base_url` and the network"),
                     _ => {
@@ -346,17 +359,6 @@ impl Fetch {
             }
             Halt::Stopped => Unlisted::Stopped,
         }
-    }
-
-    /// Where the credentials that were not accepted come from.
-    fn credentials_hint(&self) -> Option<String> {
-        let source = match &self.pipeline.auth {
-            Auth::None => return None,
-            Auth::Bearer { token } => token,
-            Auth::Header { value, .. } | Auth::Query { value, .. } => value,
-            Auth::Basic { password, .. } => password,
-        };
-        Some(format!("the platform does not accept the credentials of `{source}`"))
     }
 }
 

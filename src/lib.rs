@@ -34,7 +34,7 @@
 //! | layer | modules | rule |
 //! |---|---|---|
 //! | words | [`error`], [`secret`], [`time`], [`mod@unit`] | no I/O, no async (but reading a secret) |
-//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`decode`], [`merge`], [`quality`] | functions of their arguments |
+//! | pure (but that [`pipeline`] reads its files) | [`pipeline`], [`ledger`], [`refresh`], [`plan`], [`allowance`], [`request`], [`page`], [`usage`], [`classify`], [`retry`], [`body`], [`decode`], [`merge`], [`quality`] | functions of their arguments |
 //! | edges | [`telemetry`], [`state`], [`lake`], [`quota`], [`http`], [`cassette`], `query` | each owns one outside thing |
 //! | story | [`fetch`], [`gaps`], [`run`], [`reconcile`], [`mod@rewrite`], [`serve`], [`schedule`] | what happens in which order |
 //! | shell | [`cli`] | what is typed and printed |
@@ -52,6 +52,7 @@ pub mod time;
 pub mod unit;
 
 pub mod allowance;
+pub mod body;
 pub mod classify;
 pub mod decode;
 pub mod ledger;

@@ -296,9 +296,11 @@ pub fn grid_zone(pipeline: &Pipeline, account: &Account) -> Tz {
 
 fn zone_rule(pipeline: &Pipeline) -> ZoneRule {
     match &pipeline.hour {
-        HourSource::Instant { zone, .. } | HourSource::DateHour { zone, .. } | HourSource::DateRange { zone, .. } => {
-            *zone
-        }
+        HourSource::Instant { zone, .. }
+        | HourSource::DateHour { zone, .. }
+        | HourSource::DateRange { zone, .. }
+        | HourSource::Pattern { zone, .. } => *zone,
+        HourSource::Position { .. } => ZoneRule::Utc,
         HourSource::Date { .. } => ZoneRule::Account,
     }
 }

@@ -15,6 +15,7 @@ use crate::pipeline::{
     Api, Body, HeaderText, Join, Listing, Method, Pipeline, Placeholder, RequestTemplate, TimeFormat, TimeText,
     ZoneRule,
 };
+use crate::secret::SecretSource;
 use crate::time::Window;
 use crate::unit::Account;
 
@@ -64,6 +65,8 @@ pub enum Origin {
     Declared,
     /// An earlier answer: may hold a token, is not shown.
     Platform,
+    /// A secret: the value is only its whereabouts (`env:NAME`), and the secret takes its place while it is sent.
+    Secret,
 }
 
 /// What a POST carries.
@@ -78,7 +81,8 @@ pub enum RequestBody {
 }
 
 impl Request {
-    /// The URL with all parameters, as it is sent but for the signature. Not for people: may hold tokens.
+    /// The URL with all parameters, as it is sent but for the signature and with the whereabouts of secrets. Not for
+    /// people: may hold tokens.
     pub fn full_url(&self) -> Url {
         let mut url = self.url.clone();
         if !self.query.is_empty() {
@@ -131,6 +135,11 @@ impl Parameter {
         Parameter { name: name.to_owned(), value: value.into(), origin: Origin::Declared }
     }
 
+    /// One whose value is the secret of `source`.
+    pub fn secret(name: &str, source: &SecretSource) -> Parameter {
+        Parameter { name: name.to_owned(), value: source.to_string(), origin: Origin::Secret }
+    }
+
     fn redacted(&self) -> String {
         let name: String = form_urlencoded::byte_serialize(self.name.as_bytes()).collect();
         match self.origin {
@@ -139,6 +148,7 @@ impl Parameter {
                 format!("{name}={value}")
             }
             Origin::Platform => format!("{name}=…"),
+            Origin::Secret => format!("{name}=[{}]", self.value),
         }
     }
 }
@@ -199,8 +209,15 @@ pub enum Whose<'a> {
     All,
     /// An account's.
     Account(&'a Account),
-    /// What is found under these, their ids joined so.
-    Parents(&'a [String], Join),
+    /// What is found under these.
+    Parents {
+        /// Their ids,
+        ids: &'a [String],
+        /// which are joined so.
+        join: Join,
+        /// Whether `{parent}` in a header stands for them; it does not where accounts say themselves what it stands for.
+        in_headers: bool,
+    },
 }
 
 /// One page of a list.
@@ -208,10 +225,10 @@ pub enum Whose<'a> {
 /// # Errors
 /// As [`metrics_request`].
 pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageCursor) -> Result<Request> {
-    let (accounts, parents, join) = match whose {
-        Whose::All => (&[][..], &[][..], Join::Comma),
-        Whose::Account(account) => (std::slice::from_ref(account), &[][..], Join::Comma),
-        Whose::Parents(ids, join) => (&[][..], ids, join),
+    let (accounts, parents, join, in_headers) = match whose {
+        Whose::All => (&[][..], &[][..], Join::Comma, false),
+        Whose::Account(account) => (std::slice::from_ref(account), &[][..], Join::Comma, true),
+        Whose::Parents { ids, join, in_headers } => (&[][..], ids, join, in_headers),
     };
     let values = Values {
         accounts,
@@ -223,12 +240,15 @@ pub fn listing_request(api: &Api, list: &Listing, whose: Whose<'_>, page: &PageC
         page_size: list.pagination.page_size,
         join,
     };
+    let nobody = Values { accounts: &[], parents: &[], ..values };
     let body = values.body(&list.body);
+    let mut query = values.parameters(list.query.iter());
+    query.extend(list.secrets.iter().map(|(name, source)| Parameter::secret(name, source)));
     let mut request = Request {
         method: list.method,
         url: values.url(base(api, list.server.as_ref()), &list.path)?,
-        query: values.parameters(list.query.iter()),
-        headers: headers(api, &values, &body),
+        query,
+        headers: headers(api, if in_headers { &values } else { &nobody }, &body),
         body,
         signed: true,
     };
@@ -298,7 +318,8 @@ fn headers(api: &Api, values: &Values<'_>, body: &RequestBody) -> Vec<(String, S
 fn turn_to(request: &mut Request, page: &PageCursor) {
     if let PageAt::Link(url) = &page.at {
         request.url = url.clone();
-        request.query.clear();
+        // Links carry no secrets, or should not.
+        request.query.retain(|parameter| parameter.origin == Origin::Secret);
         return;
     }
     if let Some((name, size)) = &page.size {

@@ -13,6 +13,10 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
+mod pattern;
+
+pub use pattern::{Pattern, Read};
+
 /// A moment, in UTC.
 pub type Instant = DateTime<Utc>;
 

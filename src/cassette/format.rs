@@ -147,6 +147,9 @@ pub struct PartLine {
     pub accounts: Vec<String>,
     /// Rows of other hours are left away.
     pub window: Span,
+    /// What was asked for, where that is more than the hours that had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Span>,
     /// Names of campaigns by id, where rows do not carry them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub campaign_names: BTreeMap<String, String>,

@@ -13,10 +13,12 @@
 //! | [`recording`] | what a run records, and what it could not |
 //! | [`play`] | from a cassette back to rows |
 //! | [`export`] | one plain file for a bug report, with or without names |
+//! | [`fixtures`] | answer files and a scenario for tests |
 //! | [`index`] | which recorded answer a request gets |
 //! | [`server`] | an HTTP server that gives them |
 
 pub mod export;
+pub mod fixtures;
 mod format;
 pub mod index;
 pub mod play;

@@ -29,6 +29,7 @@ struct Part {
     names: HashMap<String, String>,
     currencies: HashMap<String, String>,
     window: Window,
+    asked: Window,
 }
 
 /// Decodes the pages that were taken into the unit of `header`. Pure but for the reading of `lines`.
@@ -52,6 +53,7 @@ pub fn play(header: &Header, lines: impl Iterator<Item = Result<Line>>, decoder:
                     names: line.campaign_names.into_iter().collect(),
                     currencies: line.campaign_currencies.into_iter().collect(),
                     window: line.window.window()?,
+                    asked: line.asked.unwrap_or(line.window).window()?,
                 };
                 parts.insert(line.part, part);
             }
@@ -64,6 +66,7 @@ pub fn play(header: &Header, lines: impl Iterator<Item = Result<Line>>, decoder:
                     campaign_names: &part.names,
                     campaign_currencies: &part.currencies,
                     window: part.window,
+                    asked: part.asked,
                 };
                 let page = lengths.len();
                 let read = decoder.page(&exchange.bytes()?, &context, &mut rows);

@@ -86,7 +86,8 @@ impl Tape {
         let currencies = context.campaign_currencies.iter();
         let campaign_currencies = currencies.map(|(id, currency)| (id.clone(), currency.clone())).collect();
         let window = context.window.into();
-        let line = PartLine { part: number, accounts, window, campaign_names, campaign_currencies };
+        let asked = (context.asked != context.window).then(|| context.asked.into());
+        let line = PartLine { part: number, accounts, window, asked, campaign_names, campaign_currencies };
         recorder.write(&Line::Part(line));
     }
 

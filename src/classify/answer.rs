@@ -6,26 +6,14 @@ use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 use url::Url;
 
-/// A longer body is no error message and is not looked into.
-pub(super) const MAX_LOOKED_AT: usize = 64 * 1024;
+pub(super) use crate::body::one_line;
+use crate::body::{Wanted, message, pruned, unpack};
+use crate::pipeline::{IdSource, JsonPath, ResponseAction, ResponseRule, WaitSource};
 
-/// Where platforms put their messages.
-const PLACES: [&str; 14] = [
-    "/error/message",
-    "/message",
-    "/error_description",
-    "/errors/0/message",
-    "/error/errors/0/message",
-    "/0/error/message",
-    "/error",
-    "/detail",
-    "/details",
-    "/Errors/0/Message",
-    "/OperationErrors/0/Message",
-    "/debug_message",
-    "/display_message",
-    "/title",
-];
+/// In a longer body nobody looks for a message, unless a rule has to look into it anyhow.
+pub(super) const MAX_LOOKED_AT: usize = 64 * 1024;
+/// No more of an archive is unpacked to be looked into. Whoever reads rows out of it has a bound of his own.
+const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
 
 /// An answer that was read to its end.
 #[derive(Debug)]
@@ -33,23 +21,26 @@ pub(super) struct Answer<'a> {
     pub(super) status: u16,
     pub(super) headers: &'a HeaderMap,
     body: &'a [u8],
+    /// Whose places are kept of the body.
+    rules: &'a [ResponseRule],
     document: OnceCell<Option<Value>>,
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(status: u16, headers: &'a HeaderMap, body: &'a [u8]) -> Answer<'a> {
-        Answer { status, headers, body, document: OnceCell::new() }
+    pub(super) fn new(status: u16, headers: &'a HeaderMap, body: &'a [u8], rules: &'a [ResponseRule]) -> Answer<'a> {
+        Answer { status, headers, body, rules, document: OnceCell::new() }
     }
 
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The body as JSON, where it is that and short enough for a message. Parsed when it is first asked for: most
-    /// bodies are pages, and nobody asks.
+    /// The body as JSON, where it is that; nothing is in it but what the rules name and what may be a message. Read when it
+    /// is first asked for: most bodies are pages, and nobody asks.
     pub(super) fn document(&self) -> Option<&Value> {
         let parsed = self.document.get_or_init(|| {
-            if self.body.len() > MAX_LOOKED_AT { None } else { serde_json::from_slice(self.body).ok() }
+            let body = unpack(self.body, MOST_UNPACKED).ok()?;
+            pruned(&body, &Wanted::new(self.rules.iter().flat_map(places)))
         });
         parsed.as_ref()
     }
@@ -64,7 +55,9 @@ impl<'a> Answer<'a> {
     }
 
     fn words(&self) -> Option<String> {
-        if let Some(message) = self.document().and_then(message) {
+        let short = self.body.len() <= MAX_LOOKED_AT;
+        let document = if short { self.document() } else { self.document.get().and_then(Option::as_ref) };
+        if let Some(message) = document.and_then(message) {
             return Some(message);
         }
         if (300..400).contains(&self.status) {
@@ -75,15 +68,23 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// One line: white space and control characters become single spaces.
-pub(super) fn one_line(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    words.collect::<Vec<&str>>().join(" ")
-}
-
-fn message(document: &Value) -> Option<String> {
-    let found = PLACES.iter().filter_map(|place| document.pointer(place)?.as_str()).map(one_line);
-    found.into_iter().find(|message| !message.is_empty())
+/// The places in a body that a rule names.
+fn places(rule: &ResponseRule) -> Vec<&JsonPath> {
+    let mut places: Vec<&JsonPath> = rule.path.iter().map(|(path, _)| path).collect();
+    match &rule.action {
+        ResponseAction::Throttled { wait, .. } => places.extend(wait.iter().filter_map(|source| match source {
+            WaitSource::Body { path, .. } | WaitSource::Text { path, .. } => Some(path),
+            WaitSource::Header { .. } | WaitSource::Steps(_) | WaitSource::Midnight(_) => None,
+        })),
+        ResponseAction::Adopt { id: IdSource::Path(path) | IdSource::Text { path, .. } } => places.push(path),
+        ResponseAction::Ok
+        | ResponseAction::Retry
+        | ResponseAction::Reauthorise
+        | ResponseAction::Split
+        | ResponseAction::SkipAccount
+        | ResponseAction::Fail { .. } => {}
+    }
+    places
 }
 
 fn redirect(headers: &HeaderMap) -> String {

@@ -289,11 +289,45 @@ fn what_is_there_already_is_adopted() {
 }
 
 #[test]
-fn a_large_body_is_a_page_and_not_a_message() {
-    let rules = [when().status(&[200]).any_of("code", &["1"]).fail(Fault::Us)];
-    let body = format!(r#"{{"code":1,"rows":"{}"}}"#, "x".repeat(MAX_LOOKED_AT));
-    assert_eq!(judge_by(&rules, 200, &[], &body), Verdict::Ok);
+fn a_rule_finds_its_place_in_a_body_of_any_size() {
+    let rules = [
+        when()
+            .status(&[200])
+            .any_of("?.error.status", &["RESOURCE_EXHAUSTED"])
+            .throttled(Scope::Account, vec![in_text("?.error.message", "retry in", WaitUnit::Seconds)]),
+        when().status(&[200]).none_of("code", &["0"]).fail(Fault::Us),
+    ];
+    let rows = r#"{"campaign":{"id":"1"},"metrics":{"clicks":"1"}},"#.repeat(10_000);
+    let rows = rows.trim_end_matches(',');
+    let failure = r#"{"error":{"status":"RESOURCE_EXHAUSTED","message":"Too many. Retry in 17 seconds."}}"#;
+    let verdict = judge_by(&rules, 200, &[], &format!(r#"[{{"results":[{rows}]}},{{"results":[]}},{failure}]"#));
+    assert_eq!(meaning(verdict), wait(Scope::Account, 17));
+    assert_eq!(judge_by(&rules, 200, &[], &format!(r#"[{{"results":[{rows}]}}]"#)), Verdict::Ok);
+    assert_eq!(judge_by(&rules, 200, &[], &format!(r#"{{"code":0,"rows":[{rows}]}}"#)), Verdict::Ok);
+    let after = format!(r#"{{"rows":[{rows}],"code":1,"message":"at the end"}}"#);
+    assert_eq!(judge_by(&rules, 200, &[], &after), fail_by(Fault::Us, "HTTP 200: at the end (`code` is 1)"));
+    let cut = &after[..after.len() - 1];
+    assert_eq!(judge_by(&rules, 200, &[], cut), Verdict::Ok, "whoever reads the page will see that it is none");
+}
+
+#[test]
+fn without_a_place_to_look_at_a_long_body_is_not_looked_into() {
+    let body = format!(r#"{{"message":"not read","rows":"{}"}}"#, "x".repeat(MAX_LOOKED_AT));
     assert_eq!(judge(500, &[], &body), retry("HTTP 500"));
+    assert_eq!(judge_by(&[when().status(&[500]).split()], 500, &[], &body), Verdict::Split { why: "HTTP 500".into() });
+}
+
+#[test]
+fn errors_in_archives_are_found_as_well() {
+    use std::io::Write;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(br#"{"errors":[{"code":"EXPIRED","message":"too late"}]}"#).expect("memory");
+    let packed = packed.finish().expect("memory");
+    let rules = [when().any_of("errors.?.code", &["EXPIRED"]).split()];
+    let (headers, reading) = (HeaderMap::new(), Reading { rules: &rules, secrets: &[], now: at(NOW), refusals: 0 });
+    let outcome = Outcome::Answer { status: 200, headers: &headers, body: &packed };
+    let why = "HTTP 200: too late (`errors.?.code` is EXPIRED)";
+    assert_eq!(classify(&outcome, &reading), Verdict::Split { why: why.into() });
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Fetches and publishes what is due now
-    #[command(after_help = "Examples:\n  hourmark run\n  hourmark run demo --workers 4\n  \
+    #[command(after_help = "Examples:\n  hourmark run\n  hourmark run demo --workers 4\n  hourmark run demo --record\n  \
         hourmark run demo --set api.base_url=http://127.0.0.1:8787")]
     Run(RunArguments),
 
@@ -249,8 +249,12 @@ pub(super) enum Command {
         Examples:\n  hourmark check pipelines/*.toml\n  hourmark check demo\n  hourmark check demo --live")]
     Check(CheckArguments),
 
-    /// Writes a commented pipeline file to begin with
-    #[command(after_help = "Examples:\n  hourmark new acme")]
+    /// Writes a commented pipeline file to begin with, or a copy of one that is there
+    #[command(
+        after_help = "A copy keeps all comments; the platform's name and the variables named after it are changed. \
+        No file is overwritten.\n\n\
+        Examples:\n  hourmark new acme\n  hourmark new --list\n  hourmark new demo\n  hourmark new acme --like demo"
+    )]
     New(NewArguments),
 
     /// Serves an ad API to try pipelines against, on this machine

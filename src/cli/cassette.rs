@@ -13,6 +13,7 @@ use crate::time::short;
 use crate::unit::UnitKey;
 
 use super::arguments::{CassetteCommand, ExportArguments, ListFormat};
+use super::fixtures;
 use super::report::size;
 use super::screen::Screen;
 use super::settings::Settings;
@@ -21,11 +22,18 @@ pub(super) async fn cassette(
     settings: &Settings,
     screen: &Screen,
     command: &CassetteCommand,
+    overrides: &[String],
     stop: CancellationToken,
 ) -> Result<Outcome> {
     match command {
         CassetteCommand::List { pipeline, format } => list(settings, screen, pipeline.as_deref(), *format)?,
-        CassetteCommand::Export(arguments) => export(settings, screen, arguments)?,
+        CassetteCommand::Export(arguments) => match &arguments.fixtures {
+            Some(folder) => {
+                let path = find(&settings.lake, &arguments.unit)?;
+                fixtures::write(settings, screen, &path, folder, arguments.anonymous, overrides)?;
+            }
+            None => export(settings, screen, arguments)?,
+        },
         CassetteCommand::Serve { paths, listen } => {
             let index = server::load(paths)?;
             let requests = index.len();

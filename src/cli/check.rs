@@ -1,16 +1,19 @@
-//! `check` and `new`: pipeline files before they run.
+//! `check`: pipeline files before they run.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Outcome, Result};
+use crate::http::oauth2::Identity;
 use crate::page::PageCursor;
-use crate::pipeline::{self, Accounts, Align, Auth, Counting, Endpoint, Pipeline, Placeholder, Quota};
+use crate::pipeline::{
+    self, Accounts, Align, Auth, ClientSecret, Counting, Endpoint, Grant, OAuth2, Pipeline, Placeholder, Quota,
+};
 use crate::request::{Request, Whose, listing_request, metrics_request, uses};
 use crate::run::first_hour;
 use crate::time::{Instant, Window, date_at, day};
 use crate::unit::Account;
 
-use super::arguments::{CheckArguments, NewArguments};
+use super::arguments::CheckArguments;
 use super::live;
 use super::report::span;
 use super::screen::Screen;
@@ -77,6 +80,9 @@ fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
         lines.push(format!("  quota       {}", quota_line(quota)));
     }
     lines.push(format!("  signed by   {}", auth_line(&pipeline.auth)));
+    for line in unusable_secrets(&pipeline.auth) {
+        lines.push(format!("  not yet     {line}"));
+    }
     for (what, request) in first_requests(pipeline, now)? {
         lines.push(format!("  {what}"));
         lines.extend(request.to_string().lines().map(|line| format!("    {line}")));
@@ -125,11 +131,49 @@ fn columns_line(pipeline: &Pipeline) -> String {
 fn auth_line(auth: &Auth) -> String {
     match auth {
         Auth::None => "nothing".to_owned(),
-        Auth::Bearer { token } => format!("bearer token from {token}"),
+        Auth::Bearer { token, proof: None } => format!("bearer token from {token}"),
+        Auth::Bearer { token, proof: Some(proof) } => {
+            format!("bearer token from {token}, parameter `{}` made of it with {}", proof.param, proof.secret)
+        }
         Auth::Header { name, value } => format!("header `{name}` from {value}"),
         Auth::Query { name, value } => format!("parameter `{name}` from {value}"),
         Auth::Basic { username, password } => format!("HTTP Basic, {username} and {password}"),
+        Auth::OAuth2(rules) => oauth2_line(rules),
+        Auth::OAuth1 { consumer_key, consumer_secret, token, token_secret } => {
+            format!("OAuth 1, app {consumer_key} and {consumer_secret}, token {token} and {token_secret}")
+        }
     }
+}
+
+fn oauth2_line(rules: &OAuth2) -> String {
+    let mut line = format!("OAuth 2, access tokens from {}", rules.token_url);
+    if let Grant::RefreshToken { token, keep } = &rules.grant {
+        line.push_str(&format!(" for the refresh token from {token}"));
+        if let Some(path) = keep {
+            line.push_str(&format!(" (newer ones are kept in {})", path.display()));
+        }
+    }
+    line.push_str(&format!(", client {}", rules.client_id));
+    match &rules.client_secret {
+        ClientSecret::None => {}
+        ClientSecret::Secret(secret) => line.push_str(&format!(" and {secret}")),
+        ClientSecret::Jwt(jwt) => {
+            line.push_str(&format!(" and a token signed with {}, {} and {}", jwt.key, jwt.key_id, jwt.issuer));
+        }
+    }
+    line
+}
+
+/// What of the secrets cannot be used as things stand: who checks a file need not have them.
+fn unusable_secrets(auth: &Auth) -> Vec<String> {
+    let mut lines = Vec::new();
+    for source in auth.sources() {
+        lines.extend(source.resolve().err().map(|error| error.to_string()));
+    }
+    if let (Auth::OAuth2(rules), []) = (auth, lines.as_slice()) {
+        lines.extend(Identity::read(rules).err().map(|error| error.to_string()));
+    }
+    lines
 }
 
 /// The requests that a first run begins with, for a made-up account where the platform lists them.
@@ -144,7 +188,7 @@ fn first_requests(pipeline: &Pipeline, now: Instant) -> Result<Vec<(&'static str
                 let first = PageCursor::first(&parents.list.pagination);
                 let request = listing_request(&pipeline.api, &parents.list, Whose::All, &first)?;
                 requests.push(("first request, for what accounts are found under", request));
-                whose = Whose::Parents(&ids, parents.join);
+                whose = Whose::Parents { ids: &ids, join: parents.join, in_headers: rules.parent.is_none() };
             }
             let first = PageCursor::first(&rules.list.pagination);
             let title =
@@ -190,25 +234,4 @@ fn sample_window(pipeline: &Pipeline, account: &Account, now: Instant) -> Window
             Window::new(from, to).unwrap_or(today)
         }
     }
-}
-
-pub(super) fn new(settings: &Settings, screen: &Screen, arguments: &NewArguments) -> Result<Outcome> {
-    let path = settings.pipelines.join(format!("{}.toml", arguments.name));
-    let text = pipeline::starter(&arguments.name);
-    // The file must be one that the next command accepts: a name that is none is refused here.
-    pipeline::parse(&path.display().to_string(), &text, &[], &settings.quotas).map_err(|_| {
-        Error::bad_input(format!("`{}` cannot be a pipeline's name", arguments.name))
-            .hint("expected lower-case letters, digits and `_`, a letter first, as in `hourmark new acme_ads`")
-    })?;
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::bad_input(format!("`{}` is there already", path.display()))
-            .hint("choose another name, or remove the file"),
-        _ => Error::bad_input(format!("cannot write `{}`", path.display())).because(error),
-    };
-    std::fs::create_dir_all(&settings.pipelines).map_err(failed)?;
-    let mut file = std::fs::File::create_new(&path).map_err(failed)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-    screen.result(&format!("wrote {}", path.display()));
-    screen.remark(&format!("edit it, then: hourmark check {}", path.display()));
-    Ok(Outcome::Done)
 }

@@ -195,13 +195,8 @@ fn explained(pipeline: &Pipeline, glance: &Glance, wrong: Wrong, why: &str) -> E
 
 /// Where the credentials come from that were not accepted.
 fn token_hint(auth: &Auth) -> String {
-    let source = match auth {
-        Auth::Bearer { token } => token,
-        Auth::Header { value, .. } | Auth::Query { value, .. } => value,
-        Auth::Basic { password, .. } => password,
-        Auth::None => {
-            return "the platform wants credentials: `[auth]` in the file says how requests are signed".to_owned();
-        }
+    let Some(source) = auth.sources().first().map(ToString::to_string) else {
+        return "the platform wants credentials: `[auth]` in the file says how requests are signed".to_owned();
     };
     format!("the platform does not accept what `{source}` holds: is it expired, of another app, or cut off?")
 }

@@ -7,16 +7,19 @@ mod changes;
 mod check;
 mod demo;
 mod documents;
+mod fixtures;
 mod foreseen;
 mod gaps;
 mod heatmap;
 mod live;
+mod new;
 mod planned;
 mod progress;
 mod quarantine;
 mod query;
 mod quota;
 mod reconcile;
+mod record;
 mod replay;
 mod report;
 mod rewrite;
@@ -74,7 +77,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Schedule(arguments) => runs::schedule(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Backfill(arguments) => runs::backfill(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Replay(arguments) => replay::replay(&settings()?, &screen, arguments, stop_on_signal()).await,
-        Command::Cassette(command) => cassette::cassette(&settings()?, &screen, command, stop_on_signal()).await,
+        Command::Cassette(command) => {
+            cassette::cassette(&settings()?, &screen, command, &cli.global.overrides, stop_on_signal()).await
+        }
         Command::Plan(arguments) => planned::plan(&settings()?, &screen, arguments).await,
         Command::Quota(arguments) => quota::quota(&settings()?, &screen, arguments).await,
         Command::Status(arguments) => status::status(&settings()?, &screen, arguments).await,
@@ -88,7 +93,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Rewrite(arguments) => rewrite::rewrite(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Changes(arguments) => query::changes(&settings()?, &screen, arguments).await,
         Command::Check(arguments) => check::check(&settings()?, &screen, arguments, stop_on_signal()).await,
-        Command::New(arguments) => check::new(&settings()?, &screen, arguments),
+        Command::New(arguments) => new::new(&settings()?, &screen, arguments),
         Command::Simulate(arguments) => simulate::simulate(&screen, arguments, stop_on_signal()).await,
         Command::Demo(arguments) => demo::demo(&settings()?, &screen, arguments, stop_on_signal()).await,
         Command::Completions { shell } => documents::completions(&screen, *shell),

@@ -15,6 +15,7 @@ use crate::telemetry::Meter;
 
 use super::arguments::{BackfillArguments, RunArguments, ScheduleArguments};
 use super::progress::Display;
+use super::record;
 use super::report;
 use super::screen::Screen;
 use super::settings::Settings;
@@ -57,7 +58,8 @@ async fn each(
             break;
         }
         let name = pipeline.name.clone();
-        match one(&environment, screen, pipeline, &order, stop.clone()).await {
+        let record = arguments.record;
+        match one_kept(settings, &environment, screen, pipeline, &order, record, stop.clone()).await {
             Ok(report) => worst = worse(worst, report.outcome()),
             Err(error) if count == 1 => return Err(error),
             // One pipeline's error does not keep the others from running.
@@ -83,7 +85,29 @@ pub(super) async fn backfill(
     let pipeline = settings.pipeline(&arguments.pipeline)?;
     let environment = settings.environment().await?;
     let order = Order { ask, accounts: arguments.accounts.clone() };
-    one(&environment, screen, pipeline, &order, stop).await.map(|report| report.outcome())
+    let record = arguments.record;
+    let run = one_kept(settings, &environment, screen, pipeline, &order, record, stop).await;
+    run.map(|report| report.outcome())
+}
+
+/// As [`one`], with its responses kept where `record` says so.
+async fn one_kept(
+    settings: &Settings,
+    environment: &Environment,
+    screen: &Screen,
+    pipeline: Arc<Pipeline>,
+    order: &Order,
+    record: bool,
+    stop: CancellationToken,
+) -> Result<RunReport> {
+    if !record {
+        return one(environment, screen, pipeline, order, stop).await;
+    }
+    let (name, since) = (pipeline.name.clone(), settings.clock.now());
+    let result = one(environment, screen, record::recorded(&pipeline), order, stop).await;
+    // What was answered is most wanted where it went wrong.
+    record::tell(screen, &settings.lake, &name, since)?;
+    result
 }
 
 /// A backfill of `[from, to)`.

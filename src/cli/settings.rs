@@ -127,6 +127,9 @@ impl Settings {
 
     /// What there is instead of the pipeline `name`.
     fn known(&self, name: &str) -> String {
+        if pipeline::built_in().any(|file| file.name == name) {
+            return format!("it is built in: `hourmark new {name}` writes it there");
+        }
         let mut names: Vec<String> = std::fs::read_dir(&self.pipelines)
             .into_iter()
             .flatten()

@@ -64,7 +64,7 @@ pub fn attributes(
             wanted.pick(record.slots[wanted.slot], &list.list.records.nulls, &mut picked).map_err(numbered)?;
         }
         for column in &declared.columns {
-            values.push(column.read(&record.slots, &picked, &list.list.records.nulls).map_err(numbered)?);
+            values.push(column.read(&record.slots, &picked, &list.list.records.nulls, currency).map_err(numbered)?);
         }
         values.extend([Value::Int(read_at.timestamp_micros()), Value::Null]);
         for ((column, value), field) in columns.iter_mut().zip(values).zip(schema.fields()) {
@@ -85,7 +85,8 @@ pub fn item_texts<'b>(body: &'b [u8], records: &JsonPath) -> Vec<&'b str> {
         for raw in found {
             match step {
                 Step::Key(key) => deeper.extend(fields(raw).swap_remove(key)),
-                Step::Each => deeper.extend(elements(raw)),
+                Step::OneOrEach if !raw.get().starts_with('[') => deeper.push(raw),
+                Step::Each | Step::OneOrEach => deeper.extend(elements(raw)),
             }
         }
         found = deeper;

@@ -130,6 +130,20 @@ pub(super) fn mark_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
+/// A scalar as a decimal, its digits beyond `scale` rounded half to even; `Err` says what was expected.
+pub(super) fn read_rounded<'a>(precision: u8, scale: i8, scalar: Scalar<'a>) -> Result<Value<'a>, String> {
+    let kind = ColumnKind::Decimal { precision, scale };
+    let text = match &scalar {
+        Scalar::Number(number) => *number,
+        Scalar::Text(text) => text.trim(),
+        Scalar::Null | Scalar::Bool(_) | Scalar::Other => return read(kind, scalar),
+    };
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    number::rounded(text, precision, scale).map(Value::Decimal).map_err(|error| expected(kind, error))
+}
+
 /// A scalar as a value of `kind`; `Err` says what was expected. Empty text is null but for text columns.
 pub(super) fn read<'a>(kind: ColumnKind, scalar: Scalar<'a>) -> Result<Value<'a>, String> {
     if kind == ColumnKind::Text {
@@ -156,6 +170,7 @@ fn typed<'a>(kind: ColumnKind, text: &str) -> Result<Value<'a>, String> {
         ColumnKind::Int => number::integer(text).map(Value::Int),
         ColumnKind::Decimal { precision, scale } => number::decimal(text, precision, scale).map(Value::Decimal),
         ColumnKind::Micros => number::decimal(text, 18, 0).map(Value::Decimal),
+        ColumnKind::Cents => number::decimal(text, 20, 0).map(Value::Decimal),
         ColumnKind::Float => float(text).map(Value::Float),
         ColumnKind::Bool => truth(text).map(Value::Bool).ok_or(NumberError::NotANumber),
         ColumnKind::Timestamp => timestamp(text).map(Value::Int).ok_or(NumberError::NotANumber),
@@ -207,6 +222,8 @@ fn expected(kind: ColumnKind, error: NumberError) -> String {
         (ColumnKind::Decimal { .. }, NumberError::NotANumber) => "a number".to_owned(),
         (ColumnKind::Micros, NumberError::TooLarge) => "an integer of millionths with at most 18 digits".to_owned(),
         (ColumnKind::Micros, _) => "an integer of millionths".to_owned(),
+        (ColumnKind::Cents, NumberError::TooLarge) => "an integer of hundredths with at most 20 digits".to_owned(),
+        (ColumnKind::Cents, _) => "an integer of hundredths".to_owned(),
         (ColumnKind::Float, NumberError::TooLarge) => "a number within 64-bit floats".to_owned(),
         (ColumnKind::Float, _) => "a number".to_owned(),
         (ColumnKind::Bool, _) => "true or false".to_owned(),

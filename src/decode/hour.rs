@@ -10,7 +10,7 @@ use super::row::Refused;
 use super::tree::Tree;
 use crate::pipeline::schema::HOUR;
 use crate::pipeline::{HourSource, JsonPath, RepeatedHour, ZoneRule};
-use crate::time::{self, Instant, Resolved, Window};
+use crate::time::{self, Instant, Pattern, Read, Resolved, Window};
 
 /// How a row's hour is made, with slots for paths.
 #[derive(Debug)]
@@ -22,10 +22,26 @@ pub(super) struct HourPlan {
 
 #[derive(Debug)]
 enum Source {
-    Instant { from: Place },
-    DateHour { date: Place, hour: Place },
-    DateRange { date: Place, range: Place },
-    Date { from: Place },
+    Instant {
+        from: Place,
+    },
+    DateHour {
+        date: Place,
+        hour: Place,
+    },
+    DateRange {
+        date: Place,
+        range: Place,
+    },
+    Pattern {
+        from: Place,
+        patterns: Vec<Pattern>,
+    },
+    Date {
+        from: Place,
+    },
+    /// The place of a value among others says it.
+    Position,
 }
 
 #[derive(Debug)]
@@ -84,29 +100,41 @@ impl HourPlan {
             HourSource::DateRange { date, range, zone, repeated } => {
                 (Source::DateRange { date: place(date), range: place(range) }, zone, repeated)
             }
+            HourSource::Pattern { from, patterns, zone, repeated } => {
+                (Source::Pattern { from: place(from), patterns: patterns.clone() }, zone, repeated)
+            }
+            HourSource::Position { .. } => (Source::Position, &ZoneRule::Utc, &RepeatedHour::First),
             HourSource::Date { from } => (Source::Date { from: place(from) }, &ZoneRule::Account, &RepeatedHour::First),
         };
         HourPlan { source, zone: *zone, repeated: *repeated }
     }
 
-    /// What the record says.
-    pub(super) fn read(&self, slots: &[Option<&str>]) -> Result<Reading, Refused> {
-        match &self.source {
-            Source::Instant { from } => from.read(slots, |scalar| instant(&scalar)),
+    /// Whether a record holds many hours, and the place of a value says which one it is of.
+    pub(super) fn is_position(&self) -> bool {
+        matches!(self.source, Source::Position)
+    }
+
+    /// What the record says; `None` where it holds many hours ([`HourPlan::is_position`]).
+    pub(super) fn read(&self, slots: &[Option<&str>]) -> Result<Option<Reading>, Refused> {
+        let reading = match &self.source {
+            Source::Instant { from } => from.read(slots, |scalar| instant(&scalar))?,
             Source::DateHour { date, hour } => {
                 let day = date.read(slots, |scalar| text_of(scalar, moment::date).ok_or(DATE))?;
                 let hour = hour.read(slots, |scalar| text_of(scalar, hour_number).ok_or(HOUR_NUMBER))?;
-                shown(day, hour).ok_or_else(|| date.refused(slots, DATE))
+                shown(day, hour).ok_or_else(|| date.refused(slots, DATE))?
             }
             Source::DateRange { date, range } => {
                 let day = date.read(slots, |scalar| text_of(scalar, moment::date).ok_or(DATE))?;
                 let hour = range.read(slots, |scalar| text_of(scalar, moment::hour_of_range).ok_or(RANGE))?;
-                shown(day, hour).ok_or_else(|| date.refused(slots, DATE))
+                shown(day, hour).ok_or_else(|| date.refused(slots, DATE))?
             }
+            Source::Pattern { from, patterns } => from.by_pattern(slots, patterns)?,
             Source::Date { from } => {
-                from.read(slots, |scalar| text_of(scalar, moment::date).map(Reading::Day).ok_or(DATE))
+                from.read(slots, |scalar| text_of(scalar, moment::date).map(Reading::Day).ok_or(DATE))?
             }
-        }
+            Source::Position => return Ok(None),
+        };
+        Ok(Some(reading))
     }
 
     /// Puts a reading on the account's clock; `Err` says what was expected.
@@ -156,7 +184,10 @@ impl HourPlan {
     pub(super) fn refused(&self, slots: &[Option<&str>], expected: String) -> Refused {
         let found = |place: &Place| slots[place.slot].map_or_else(|| "nothing".to_owned(), excerpt);
         let (path, found) = match &self.source {
-            Source::Instant { from } | Source::Date { from } => (from.path.clone(), found(from)),
+            Source::Instant { from } | Source::Date { from } | Source::Pattern { from, .. } => {
+                (from.path.clone(), found(from))
+            }
+            Source::Position => ("hour.kind".to_owned(), "a position".to_owned()),
             Source::DateHour { date, hour: other } | Source::DateRange { date, range: other } => {
                 (format!("{}, {}", date.path, other.path), format!("{}, {}", found(date), found(other)))
             }
@@ -207,6 +238,19 @@ impl Place {
     ) -> Result<T, Refused> {
         let scalar = slots[self.slot].map_or(Scalar::Null, Scalar::of);
         read(scalar).map_err(|expected| self.refused(slots, expected))
+    }
+
+    /// By the first of the `patterns` that fits.
+    fn by_pattern(&self, slots: &[Option<&str>], patterns: &[Pattern]) -> Result<Reading, Refused> {
+        let scalar = slots[self.slot].map_or(Scalar::Null, Scalar::of);
+        match text_of(scalar, |text| patterns.iter().find_map(|pattern| pattern.read(text))) {
+            Some(Read::At(moment)) => Ok(Reading::At(moment)),
+            Some(Read::Shown(shown)) => Ok(Reading::Shown(shown)),
+            None => {
+                let forms: Vec<String> = patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
+                Err(self.refused(slots, &format!("an hour written as {}", forms.join(" or "))))
+            }
+        }
     }
 
     fn refused(&self, slots: &[Option<&str>], expected: &str) -> Refused {

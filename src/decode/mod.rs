@@ -1,4 +1,4 @@
-//! A page's JSON body, read straight into Arrow columns: exact, typed, and all or nothing.
+//! A page's body, read straight into Arrow columns: exact, typed, and all or nothing.
 //!
 //! Pure: no I/O, no clock. A [`Decoder`] is compiled once from a pipeline and reads any number of pages. In order:
 //!
@@ -6,10 +6,15 @@
 //! |---|---|
 //! | `tree` | the wanted paths as a tree with numbered slots |
 //! | `walk` | one pass over the text: slots filled with borrowed JSON text, everything else skipped |
+//! | `csv` | lines as records, their cells as JSON texts |
+//! | `each` | records that hold a list each element of which makes a row |
+//! | `position` | records that hold the values of many hours, one after the other |
 //! | `unknown` | fields that nothing wants, counted |
 //! | `list` | columns picked out of lists of `{type, value}` pairs |
+//! | `manner` | values that are rounded, cut out of longer texts, or counted in another unit |
 //! | `cell`, `number`, `moment` | one slot's text as a typed value; no float on the way, except for float columns |
 //! | `hour` | a row's hour, put on the account's clock |
+//! | `identity` | whose a row is |
 //! | `row` | one record: identity, hour, columns, fingerprint |
 //! | `rows` | the growing columns, cut back to where they were when a page is refused |
 //! | `texts` | the same rules for a column of texts that gets another type |
@@ -18,18 +23,25 @@
 use std::collections::HashMap;
 
 use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
 
+use crate::body::{unpack, without_mark};
 use crate::pipeline::schema::lake_schema;
-use crate::pipeline::{PaginationKind, Pipeline};
-use crate::time::Window;
+use crate::pipeline::{HourSource, JsonPath, PaginationKind, Pipeline, RecordFormat};
+use crate::time::{Instant, Window, hours_in};
 use crate::unit::Account;
 
 mod attributes;
 mod cell;
+mod csv;
+mod each;
 mod hour;
+mod identity;
 mod list;
+mod manner;
 mod moment;
 mod number;
+mod position;
 mod row;
 mod rows;
 mod texts;
@@ -52,8 +64,15 @@ pub struct Decoder {
     /// Where the body says that there is another page.
     more: Option<usize>,
     total: Option<usize>,
+    hours: position::Told,
     records_path: String,
     absent_is_empty: bool,
+    /// How lines are read, where the body is comma-separated values.
+    csv: Option<csv::CsvPlan>,
+    /// What is unpacked is not longer.
+    max_body: u64,
+    /// The list in a record each element of which makes a row, and where its text is kept.
+    each: Option<(usize, JsonPath, String)>,
     /// Where a row's values are in a record.
     record: tree::Tree,
     row: row::RowPlan,
@@ -68,8 +87,17 @@ pub struct PageContext<'a> {
     pub campaign_names: &'a HashMap<String, String>,
     /// Currencies of campaigns by id, for rows of accounts whose currency is not known.
     pub campaign_currencies: &'a HashMap<String, String>,
-    /// Rows whose hour lies outside are counted and left away.
+    /// Rows whose hour lies outside are counted and left away: the part of `asked` that had ended.
     pub window: Window,
+    /// What the platform was asked for. Hours without labels are counted from its beginning.
+    pub asked: Window,
+}
+
+impl PageContext<'_> {
+    /// The hours that were asked for, in UTC.
+    fn asked_hours(&self) -> Vec<Instant> {
+        hours_in(self.asked, Tz::UTC).collect()
+    }
 }
 
 /// What a page held besides its rows.
@@ -77,7 +105,7 @@ pub struct PageContext<'a> {
 pub struct PageFacts {
     /// Records in the body, all of them.
     pub records: usize,
-    /// Records left away because their hour lies outside the window.
+    /// Rows left away because their hour lies outside the window.
     pub outside: usize,
     /// A hash over account, campaign, hour and dimensions of all the page's records in their order; `None` for an empty
     /// page. The same rows have the same fingerprint, so a platform that serves one page for ever is found out.
@@ -128,14 +156,32 @@ impl Decoder {
             }
             PaginationKind::None | PaginationKind::LinkHeader => (None, None),
         };
+        let hours = match &pipeline.hour {
+            HourSource::Position { start, length } => position::Told {
+                start: start.as_ref().map(|path| (body.want(path), path.to_string())),
+                length: length.as_ref().map(|path| (body.want(path), path.to_string())),
+            },
+            _ => position::Told::default(),
+        };
         let mut record = tree::Tree::default();
         let row = row::RowPlan::new(pipeline, &mut record);
+        let each = pipeline.shape.each.as_ref().map(|list| (record.want(list), list.clone(), list.to_string()));
+        let csv = match &pipeline.shape.format {
+            RecordFormat::Json => None,
+            RecordFormat::Csv { header, footers } => {
+                Some(csv::CsvPlan { header: header.clone(), footers: footers.clone() })
+            }
+        };
         Decoder {
             schema: lake_schema(pipeline),
             body,
             next,
             more,
             total,
+            hours,
+            csv,
+            max_body: pipeline.api.max_body,
+            each,
             records_path: pipeline.records.path.to_string(),
             absent_is_empty: pipeline.records.absent_is_empty,
             record,
@@ -170,14 +216,25 @@ impl Decoder {
     }
 
     fn read(&self, body: &[u8], context: &PageContext<'_>, rows: &mut Rows) -> Result<PageFacts, DecodeError> {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let text = std::str::from_utf8(body)
+        let body = unpack(body, self.max_body).map_err(|error| DecodeError::Unreadable(error.to_string()))?;
+        let text = std::str::from_utf8(without_mark(&body))
             .map_err(|error| DecodeError::Unreadable(format!("byte {} is not UTF-8", error.valid_up_to() + 1)))?;
+        match &self.csv {
+            Some(csv) => self.read_csv(csv, text, context, rows),
+            None => self.read_json(text, context, rows),
+        }
+    }
+
+    fn read_json(&self, text: &str, context: &PageContext<'_>, rows: &mut Rows) -> Result<PageFacts, DecodeError> {
+        let elements = self.each.as_ref().and_then(|(slot, list, path)| {
+            self.record.elements(list).map(|node| each::Elements { slot: *slot, path, node })
+        });
         let mut page = walk::Page {
             tree: &self.record,
             captures: vec![None; self.body.slots()],
             absent: false,
             record: walk::Record::new(&self.record),
+            elements,
             reader: row::RowReader::new(&self.row, context, rows),
             failure: None,
         };
@@ -187,12 +244,27 @@ impl Decoder {
         if page.absent && !self.absent_is_empty {
             return Err(DecodeError::Unreadable(format!("no records at `{}`", self.records_path)));
         }
+        let facts = page.reader.facts();
+        self.hours.agree(&page.captures, context, facts.records).map_err(DecodeError::Unreadable)?;
         let capture = |slot: Option<usize>| slot.and_then(|slot| page.captures[slot]);
         let goes_on = self.more.is_none() || !matches!(capture(self.more), None | Some("null" | "false" | "\"\""));
         let next = if goes_on { next_token(capture(self.next))? } else { None };
         let total = total(capture(self.total))?;
         let unknown = page.record.unknown.counts();
-        Ok(PageFacts { next, total, unknown, ..page.reader.facts() })
+        Ok(PageFacts { next, total, unknown, ..facts })
+    }
+
+    fn read_csv(
+        &self,
+        csv: &csv::CsvPlan,
+        text: &str,
+        context: &PageContext<'_>,
+        rows: &mut Rows,
+    ) -> Result<PageFacts, DecodeError> {
+        let mut reader = row::RowReader::new(&self.row, context, rows);
+        let mut unknown = unknown::Noted::default();
+        csv.read(text, &self.record, &mut reader, &mut unknown)?;
+        Ok(PageFacts { unknown: unknown.counts(), ..reader.facts() })
     }
 }
 

@@ -33,6 +33,42 @@ pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128, Numb
     if unscaled.abs() < limit { Ok(unscaled) } else { Err(NumberError::TooLarge) }
 }
 
+/// The number times `10^scale`, rounded half to even where it is not whole, with at most `precision` (1 to 38) digits.
+pub(super) fn rounded(text: &str, precision: u8, scale: i8) -> Result<i128, NumberError> {
+    match decimal(text, precision, scale) {
+        Err(NumberError::TooPrecise) => {}
+        exact => return exact,
+    }
+    let (negative, unsigned) = sign(text);
+    let (mantissa, power) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, power)) => (mantissa, exponent(power)?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0').collect();
+    // So many of the digits stand before the new point; fewer than none where zeros come first.
+    let kept = power.saturating_add(whole.len() as i64).saturating_add(i64::from(scale));
+    let Ok(kept) = usize::try_from(kept) else { return Ok(0) };
+    let (kept, rest) = digits.split_at_checked(kept).unwrap_or((&digits, &[]));
+    let mut magnitude = 0i128;
+    for digit in kept {
+        let next = magnitude.checked_mul(10).and_then(|so_far| so_far.checked_add(i128::from(*digit)));
+        magnitude = next.ok_or(NumberError::TooLarge)?;
+    }
+    let is_odd = magnitude % 2 == 1;
+    let up = match rest {
+        [5, more @ ..] => is_odd || more.iter().any(|digit| *digit > 0),
+        [first, ..] => *first > 5,
+        [] => false,
+    };
+    magnitude += i128::from(up);
+    let limit = 10i128.checked_pow(u32::from(precision)).ok_or(NumberError::TooLarge)?;
+    if magnitude >= limit {
+        return Err(NumberError::TooLarge);
+    }
+    Ok(if negative { -magnitude } else { magnitude })
+}
+
 /// Whether `text` is written as a number, as JSON or with a leading `+`, `.5`, or leading zeros.
 pub(super) fn is_number(text: &str) -> bool {
     matches!(exact(text), Ok(_) | Err(NumberError::TooLarge | NumberError::TooPrecise))

@@ -1,19 +1,23 @@
 //! One record: whose it is, which hour it is of, and its columns' values, appended to the rows.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::cell::{self, Scalar, Value, excerpt, mark_text};
-use super::hour::{HourPlan, Placed, Places};
+use super::hour::{HourPlan, Placed, Places, Reading};
+use super::identity::{Asked, IdPlan};
 use super::list::{ListPlan, Wanted};
+use super::manner;
+use super::position::{Spread, Uneven};
 use super::rows::Rows;
 use super::tree::Tree;
+use super::walk::SEVERAL;
 use super::{DecodeError, PageContext, PageFacts};
 use crate::pipeline::schema::STANDARD;
-use crate::pipeline::{Column, ColumnKind, JsonPath, Pipeline};
+use crate::pipeline::{Column, ColumnKind, JsonPath, Manner, Pipeline};
+use crate::time::Instant;
 use crate::unit::Account;
 
 /// A pipeline's columns, with slots for paths.
@@ -30,14 +34,10 @@ pub(super) struct RowPlan {
     lists: Vec<ListPlan>,
     picked: usize,
     nulls: Vec<String>,
-}
-
-/// Where one of the identity's texts is.
-#[derive(Debug)]
-struct IdPlan {
-    slot: usize,
-    path: String,
-    column: &'static str,
+    /// The list in a record each element of which makes a row.
+    each: Option<String>,
+    /// Rows without anything in their numbers are left away.
+    skip_empty: bool,
 }
 
 /// Declared columns, with slots for paths.
@@ -55,13 +55,16 @@ pub(super) struct ColumnPlan {
     path: String,
     source: Source,
     kind: ColumnKind,
+    manner: Manner,
+    /// Whether it belongs to the key.
+    key: bool,
     /// Refused without a value: it is required or belongs to the key.
     required: bool,
     default: Default,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Source {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
     /// A slot of the record.
     Slot(usize),
     /// A value picked out of a list.
@@ -88,13 +91,30 @@ pub(super) struct Refused {
     pub(super) expected: String,
 }
 
+/// What a record cannot be kept for.
+pub(super) enum Stop {
+    /// It itself.
+    Row(Refused),
+    /// Something that makes the whole page unbelievable.
+    Page(Refused),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Stop {
+        Stop::Row(refused)
+    }
+}
+
 impl RowPlan {
     /// Compiles the pipeline's columns; their paths become slots of `record`.
     pub(super) fn new(pipeline: &Pipeline, record: &mut Tree) -> RowPlan {
-        let mut id = |path: &JsonPath, column| IdPlan { slot: record.want(path), path: path.to_string(), column };
-        let account = pipeline.identity.account.as_ref().map(|path| id(path, "account_id"));
-        let campaign = pipeline.identity.campaign.as_ref().map(|path| id(path, "campaign_id"));
-        let campaign_name = pipeline.identity.campaign_name.as_ref().map(|path| id(path, "campaign_name"));
+        let identity = &pipeline.identity;
+        let mut id = |path: &Option<JsonPath>, column, after: &Option<String>| {
+            path.as_ref().map(|path| IdPlan::new(path, column, after.as_ref(), record))
+        };
+        let account = id(&identity.account, "account_id", &identity.account_after);
+        let campaign = id(&identity.campaign, "campaign_id", &identity.campaign_after);
+        let campaign_name = id(&identity.campaign_name, "campaign_name", &None);
         let hour = HourPlan::new(&pipeline.hour, record);
         let Declared { columns, lists, picked } = Declared::new(&pipeline.columns, &pipeline.dimensions, record);
         let dimensions = pipeline.dimensions.iter();
@@ -110,6 +130,8 @@ impl RowPlan {
             lists,
             picked,
             nulls: pipeline.records.nulls.clone(),
+            each: pipeline.shape.each.as_ref().map(JsonPath::to_string),
+            skip_empty: pipeline.shape.skip_empty,
         }
     }
 }
@@ -157,25 +179,42 @@ impl ColumnPlan {
             None => column.from.to_string(),
             Some(pick) => format!("{}[{}={}]", column.from, pick.by, pick.equals),
         };
-        ColumnPlan { name: column.name.clone(), path, source, kind: column.kind, required, default }
+        let (name, manner) = (column.name.clone(), column.manner.clone());
+        ColumnPlan { name, path, source, kind: column.kind, manner, key, required, default }
     }
 
-    /// The column's value in a record.
+    /// The JSON text of the column's value in a record.
+    fn raw<'a>(&self, slots: &[Option<&'a str>], picked: &[Option<&'a str>]) -> Option<&'a str> {
+        match self.source {
+            Source::Slot(slot) => slots[slot],
+            Source::Picked(index) => picked[index],
+        }
+    }
+
+    /// Whether `value` says that something happened.
+    fn counts(&self, value: &Value<'_>) -> bool {
+        use ColumnKind::{Cents, Decimal, Int, Micros};
+        let is_number = matches!(self.kind, Int | Decimal { .. } | Micros | Cents) && !self.key;
+        is_number && !matches!(value, Value::Null | Value::Int(0) | Value::Decimal(0))
+    }
+
+    /// The column's value in a record of an account with this `currency`.
     pub(super) fn read<'a>(
         &'a self,
         slots: &[Option<&'a str>],
         picked: &[Option<&'a str>],
         nulls: &[String],
+        currency: &str,
     ) -> Result<Value<'a>, Refused> {
-        let raw = match self.source {
-            Source::Slot(slot) => slots[slot],
-            Source::Picked(index) => picked[index],
-        };
+        let raw = self.raw(slots, picked);
         let scalar = raw.map_or(Scalar::Null, Scalar::of).or_null(nulls);
-        let value = cell::read(self.kind, scalar).map_err(|expected| self.refused(raw, expected))?;
-        if value != Value::Null {
-            return Ok(value);
-        }
+        let value = manner::read(self.kind, &self.manner, scalar).map_err(|expected| self.refused(raw, expected))?;
+        let value = if value == Value::Null { self.default_value(raw)? } else { value };
+        manner::in_currency(&self.manner, value, currency).map_err(|expected| self.refused(raw, expected))
+    }
+
+    /// The value of a record that has none.
+    fn default_value(&self, raw: Option<&str>) -> Result<Value<'_>, Refused> {
         match &self.default {
             Default::Value(value) if *value != Value::Null => Ok(value.borrowed()),
             Default::Broken { text, expected } => Err(Refused {
@@ -195,60 +234,45 @@ impl ColumnPlan {
     }
 }
 
-impl IdPlan {
-    /// The text at its place; `None` where there is none, or an empty one.
-    fn read<'a>(&self, slots: &[Option<&'a str>], nulls: &[String]) -> Result<Option<Cow<'a, str>>, Refused> {
-        match slots[self.slot].map_or(Scalar::Null, Scalar::of).or_null(nulls) {
-            Scalar::Null => Ok(None),
-            Scalar::Text(text) => Ok((!text.is_empty()).then_some(text)),
-            Scalar::Number(number) => Ok(Some(Cow::Borrowed(number))),
-            Scalar::Bool(_) | Scalar::Other => Err(self.refused(slots, "text or a number")),
-        }
-    }
-
-    fn refused(&self, slots: &[Option<&str>], expected: &str) -> Refused {
-        Refused {
-            column: self.column.to_owned(),
-            path: self.path.clone(),
-            found: slots[self.slot].map_or_else(|| "nothing".to_owned(), excerpt),
-            expected: expected.to_owned(),
-        }
-    }
-}
-
 /// Reads a page's records one by one.
-pub(super) struct RowReader<'d, 'de> {
+pub(super) struct RowReader<'d> {
     plan: &'d RowPlan,
     context: &'d PageContext<'d>,
     rows: &'d mut Rows,
-    /// Positions of the accounts asked for, by id.
-    accounts: HashMap<&'d str, usize>,
-    last_account: usize,
-    picked: Vec<Option<&'de str>>,
+    accounts: Asked<'d>,
+    /// The hours that were asked for, where a record holds them all.
+    hours: Vec<Instant>,
     places: Places,
     hash: Xxh3,
     mark: Vec<u8>,
     records: usize,
+    /// The number of the element at hand, where each element of a list makes a row.
+    element: Option<usize>,
     outside: usize,
 }
 
-impl<'d, 'de> RowReader<'d, 'de> {
-    pub(super) fn new(plan: &'d RowPlan, context: &'d PageContext<'d>, rows: &'d mut Rows) -> RowReader<'d, 'de> {
-        let mut accounts = HashMap::with_capacity(context.accounts.len());
-        for (position, account) in context.accounts.iter().enumerate() {
-            accounts.insert(account.id.as_str(), position);
-        }
+/// A row to be: its hour is known, its values are not yet read.
+struct Found<'f, 'a> {
+    account: &'f Account,
+    campaign: &'f str,
+    placed: Placed,
+    slots: &'f [Option<&'a str>],
+    picked: &'f [Option<&'a str>],
+}
+
+impl<'d> RowReader<'d> {
+    pub(super) fn new(plan: &'d RowPlan, context: &'d PageContext<'d>, rows: &'d mut Rows) -> RowReader<'d> {
         RowReader {
             plan,
             context,
             rows,
-            accounts,
-            last_account: 0,
-            picked: vec![None; plan.picked],
+            accounts: Asked::new(context.accounts),
+            hours: if plan.hour.is_position() { context.asked_hours() } else { Vec::new() },
             places: Places::new(),
             hash: Xxh3::new(),
             mark: Vec::new(),
             records: 0,
+            element: None,
             outside: 0,
         }
     }
@@ -264,128 +288,170 @@ impl<'d, 'de> RowReader<'d, 'de> {
     }
 
     /// Takes the next record, given its slots' JSON text.
-    pub(super) fn take(&mut self, slots: &[Option<&'de str>]) -> Result<(), DecodeError> {
-        self.records += 1;
-        self.row(slots).map_err(|refused| self.numbered(refused))
+    pub(super) fn take(&mut self, slots: &[Option<&str>]) -> Result<(), DecodeError> {
+        self.begin_record();
+        self.row(slots)
     }
 
-    /// Refuses the next record, because at `path` there is no object.
-    pub(super) fn wrong_shape(&mut self, path: &str, found: &str) -> DecodeError {
+    /// The next record follows.
+    pub(super) fn begin_record(&mut self) {
         self.records += 1;
+        self.element = None;
+    }
+
+    /// The element with this number of the record's list follows.
+    pub(super) fn begin_element(&mut self, number: usize) {
+        self.element = Some(number);
+    }
+
+    /// The record at hand makes no rows; the page's fingerprint tells it from others all the same.
+    pub(super) fn without_rows(&mut self, slots: &[Option<&str>]) {
+        self.mark.clear();
+        for place in [&self.plan.account, &self.plan.campaign] {
+            mark_text(place.as_ref().and_then(|place| place.raw(slots)).unwrap_or_default(), &mut self.mark);
+        }
+        self.hash.update(&self.mark);
+    }
+
+    /// Refuses the record at hand, because at `path` there is no object.
+    pub(super) fn wrong_shape(&self, path: &str, found: &str) -> DecodeError {
         let beneath = |column: &&ColumnPlan| column.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
         let column = self.plan.columns.iter().find(beneath).map_or("record", |column| &column.name);
         let path = if path.is_empty() { "the record itself" } else { path };
+        let expected = if found == SEVERAL { "one element at most" } else { "an object" };
         self.numbered(Refused {
             column: column.to_owned(),
             path: path.to_owned(),
             found: found.to_owned(),
-            expected: "an object".to_owned(),
+            expected: expected.to_owned(),
         })
+    }
+
+    /// Refuses the record at hand, because there is no list whose elements make rows.
+    pub(super) fn no_list(&self, path: &str, found: String) -> DecodeError {
+        let (column, expected) = ("record".to_owned(), "a list, each element of which makes a row".to_owned());
+        self.numbered(Refused { column, path: path.to_owned(), found, expected })
     }
 
     fn numbered(&self, refused: Refused) -> DecodeError {
         let Refused { column, path, found, expected } = refused;
+        let path = match (&self.plan.each, self.element) {
+            (Some(list), Some(number)) => path.replace(&format!("{list}.*"), &format!("{list}.{number}")),
+            _ => path,
+        };
         DecodeError::Row { record: self.records, column, path, found, expected }
     }
 
-    fn row(&mut self, slots: &[Option<&'de str>]) -> Result<(), Refused> {
+    /// Takes a row of the record at hand: all of it, or an element of its list.
+    pub(super) fn row(&mut self, slots: &[Option<&str>]) -> Result<(), DecodeError> {
+        self.rows_of(slots).map_err(|stop| match stop {
+            Stop::Row(refused) => self.numbered(refused),
+            Stop::Page(refused) => DecodeError::Unreadable(self.numbered(refused).to_string()),
+        })
+    }
+
+    fn rows_of(&mut self, slots: &[Option<&str>]) -> Result<(), Stop> {
         let plan = self.plan;
-        self.picked.fill(None);
+        let mut picked = vec![None; plan.picked];
         for list in &plan.lists {
-            list.pick(slots[list.slot], &plan.nulls, &mut self.picked)?;
+            list.pick(slots[list.slot], &plan.nulls, &mut picked)?;
         }
-        let position = self.account(slots)?;
-        let account = &self.context.accounts[position];
+        let position = self.accounts.position(plan.account.as_ref(), slots, &plan.nulls)?;
+        let account = self.accounts.at(position);
         let campaign = match &plan.campaign {
             Some(place) => place.read(slots, &plan.nulls)?.ok_or_else(|| place.refused(slots, "a campaign's id"))?,
             None => Cow::Borrowed(""),
         };
-        let placed = self.placed(position, account, slots)?;
-        self.mark(account, &campaign, &placed, slots)?;
-        if !placed.inside {
-            self.outside += 1;
-            return Ok(());
+        let (account, campaign) = (account, campaign.as_ref());
+        if let Some(reading) = plan.hour.read(slots)? {
+            let placed = self.placed(position, reading, slots)?;
+            return Ok(self.one(&Found { account, campaign, placed, slots, picked: &picked })?);
         }
-        self.push_standard(account, campaign, &placed, slots)?;
-        for (index, column) in plan.columns.iter().enumerate() {
-            let value = column.read(slots, &self.picked, &plan.nulls)?;
-            self.rows.push(STANDARD.len() + index, value).ok_or_else(|| full(&column.name))?;
+        let spread = self.spread(slots, &picked)?;
+        let (mut slots, mut picked) = (slots.to_vec(), picked);
+        for number in 0..self.hours.len() {
+            spread.put(number, &mut slots, &mut picked);
+            let placed = self.placed(position, Reading::At(self.hours[number]), &slots)?;
+            self.one(&Found { account, campaign, placed, slots: &slots, picked: &picked })?;
         }
-        self.rows.end_row();
         Ok(())
     }
 
-    /// The position of the record's account among those asked for.
-    fn account(&mut self, slots: &[Option<&'de str>]) -> Result<usize, Refused> {
-        let Some(place) = &self.plan.account else {
-            if self.context.accounts.len() == 1 {
-                return Ok(0);
-            }
-            return Err(Refused {
-                column: "account_id".to_owned(),
-                path: "identity.account".to_owned(),
-                found: "no path".to_owned(),
-                expected: format!("one, since {} accounts were asked for at once", self.context.accounts.len()),
-            });
-        };
-        let id = place.read(slots, &self.plan.nulls)?;
-        let id = id.ok_or_else(|| place.refused(slots, "an account's id"))?;
-        if self.context.accounts.get(self.last_account).is_some_and(|account| account.id == id) {
-            return Ok(self.last_account);
+    /// The columns' values by hour.
+    fn spread<'a>(&self, slots: &[Option<&'a str>], picked: &[Option<&'a str>]) -> Result<Spread<'a>, Stop> {
+        let hours = self.hours.len();
+        let mut spread = Spread::new();
+        for column in &self.plan.columns {
+            let raw = column.raw(slots, picked);
+            let may_be_one = column.key || column.kind == ColumnKind::Text;
+            let added = spread.add(column.source, raw, may_be_one, hours, &self.plan.nulls);
+            added.map_err(|uneven| match uneven {
+                Uneven::NoList => Stop::Row(column.refused(raw, "a list of one value for each hour".to_owned())),
+                Uneven::Values(count) => Stop::Page(Refused {
+                    found: format!("a list of {count}"),
+                    ..column.refused(raw, format!("one value for each of the {hours} hours that were asked for"))
+                }),
+            })?;
         }
-        match self.accounts.get(id.as_ref()) {
-            Some(position) => {
-                self.last_account = *position;
-                Ok(*position)
-            }
-            None => Err(place.refused(slots, "an account that was asked for")),
-        }
+        Ok(spread)
     }
 
-    fn placed(&mut self, position: usize, account: &Account, slots: &[Option<&'de str>]) -> Result<Placed, Refused> {
-        let hour = &self.plan.hour;
-        let reading = hour.read(slots)?;
-        let window = self.context.window;
-        let placed = self.places.get(position, reading, || hour.place(reading, account.time_zone, window));
+    /// Takes one row.
+    fn one(&mut self, found: &Found<'_, '_>) -> Result<(), Refused> {
+        let plan = self.plan;
+        self.mark(found)?;
+        if !found.placed.inside {
+            self.outside += 1;
+            return Ok(());
+        }
+        self.push_standard(found)?;
+        let mut anything = !plan.skip_empty;
+        for (index, column) in plan.columns.iter().enumerate() {
+            let value = column.read(found.slots, found.picked, &plan.nulls, &found.account.currency)?;
+            anything |= column.counts(&value);
+            self.rows.push(STANDARD.len() + index, value).ok_or_else(|| full(&column.name))?;
+        }
+        if anything {
+            self.rows.end_row();
+        } else {
+            self.rows.truncate(self.rows.len());
+        }
+        Ok(())
+    }
+
+    fn placed(&mut self, position: usize, reading: Reading, slots: &[Option<&str>]) -> Result<Placed, Refused> {
+        let (hour, window) = (&self.plan.hour, self.context.window);
+        let zone = self.accounts.at(position).time_zone;
+        let placed = self.places.get(position, reading, || hour.place(reading, zone, window));
         placed.map_err(|expected| hour.refused(slots, expected))
     }
 
-    /// Adds the record's key to the page's fingerprint.
-    fn mark(
-        &mut self,
-        account: &Account,
-        campaign: &str,
-        placed: &Placed,
-        slots: &[Option<&'de str>],
-    ) -> Result<(), Refused> {
+    /// Adds the row's key to the page's fingerprint.
+    fn mark(&mut self, found: &Found<'_, '_>) -> Result<(), Refused> {
         self.mark.clear();
-        mark_text(&account.id, &mut self.mark);
-        mark_text(campaign, &mut self.mark);
-        self.mark.extend_from_slice(&placed.hour.to_le_bytes());
+        mark_text(&found.account.id, &mut self.mark);
+        mark_text(found.campaign, &mut self.mark);
+        self.mark.extend_from_slice(&found.placed.hour.to_le_bytes());
         for dimension in &self.plan.dimensions {
             let column = &self.plan.columns[*dimension];
-            column.read(slots, &self.picked, &self.plan.nulls)?.mark(&mut self.mark);
+            let value = column.read(found.slots, found.picked, &self.plan.nulls, &found.account.currency)?;
+            value.mark(&mut self.mark);
         }
         self.hash.update(&self.mark);
         Ok(())
     }
 
     /// Appends the columns of [`STANDARD`], in their order.
-    fn push_standard(
-        &mut self,
-        account: &Account,
-        campaign: Cow<'de, str>,
-        placed: &Placed,
-        slots: &[Option<&'de str>],
-    ) -> Result<(), Refused> {
+    fn push_standard(&mut self, found: &Found<'_, '_>) -> Result<(), Refused> {
+        let Found { account, campaign, placed, .. } = found;
         let named = match &self.plan.campaign_name {
-            Some(place) => place.read(slots, &self.plan.nulls)?,
+            Some(place) => place.read(found.slots, &self.plan.nulls)?,
             None => None,
         };
-        let known = || self.context.campaign_names.get(campaign.as_ref()).map(|name| Cow::Borrowed(name.as_str()));
+        let known = || self.context.campaign_names.get(*campaign).map(|name| Cow::Borrowed(name.as_str()));
         let name = named.or_else(known).map_or(Value::Null, Value::Text);
         let currency = match account.currency.as_str() {
-            "" => self.context.campaign_currencies.get(campaign.as_ref()).map_or("", String::as_str),
+            "" => self.context.campaign_currencies.get(*campaign).map_or("", String::as_str),
             known => known,
         };
         let values = [
@@ -394,7 +460,7 @@ impl<'d, 'de> RowReader<'d, 'de> {
             text_or_null(&account.name),
             text(account.time_zone.name()),
             text_or_null(currency),
-            text(&campaign),
+            text(campaign),
             name,
             Value::Int(placed.hour),
             Value::Int(placed.local),

@@ -12,17 +12,23 @@ use arrow::util::display::array_value_to_string;
 
 use super::*;
 use crate::pipeline::{
-    Accounts, Align, Api, Auth, Body, Column, ColumnKind, HourSource, Identity, Join, JsonPath, LakeLayout, Missing,
-    Pagination, PartitionBy, Pick, Pipeline, Records, RepeatedHour, RequestTemplate, Retry, TimeFormat, TimeText,
-    WindowRules, ZoneRule,
+    Accounts, Align, Api, Auth, Body, Column, ColumnKind, HourSource, Identity, Join, JsonPath, LakeLayout, Manner,
+    Missing, Pagination, PartitionBy, Pick, Pipeline, RecordShape, Records, RepeatedHour, RequestTemplate, Retry,
+    TimeFormat, TimeText, WindowRules, ZoneRule,
 };
 use crate::time::Instant;
 
 mod attributes;
+mod contracts;
+mod csv;
+mod each;
 mod hours;
+mod manners;
 mod pages;
+mod positions;
 mod properties;
 mod values;
+mod wrapped;
 mod zones;
 
 fn path(text: &str) -> JsonPath {
@@ -44,7 +50,15 @@ fn account(id: &str, zone: &str) -> Account {
 }
 
 fn column(name: &str, kind: ColumnKind) -> Column {
-    Column { name: name.to_owned(), from: path(name), kind, pick: None, default: None, required: false }
+    Column {
+        name: name.to_owned(),
+        from: path(name),
+        kind,
+        pick: None,
+        default: None,
+        required: false,
+        manner: Manner::Plain,
+    }
 }
 
 fn picked(name: &str, equals: &str) -> Column {
@@ -97,7 +111,8 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             max_pages: 10,
         },
         records: Records { path: path("data"), absent_is_empty: false, nulls: vec!["-".to_owned()] },
-        identity: Identity { account: Some(path("account")), campaign: Some(path("campaign")), campaign_name: None },
+        shape: RecordShape::default(),
+        identity: Identity { account: Some(path("account")), campaign: Some(path("campaign")), ..Identity::default() },
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Account, repeated: RepeatedHour::Folded },
         columns,
         dimensions: Vec::new(),
@@ -124,16 +139,76 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
 
 /// Asks for the year 2026 of the accounts.
 fn decode(pipeline: &Pipeline, accounts: &[Account], body: &str) -> Result<(RecordBatch, PageFacts), DecodeError> {
+    let (batch, facts) = decode_bytes(pipeline, accounts, year(), body.as_bytes())?;
+    let one_row_each = pipeline.shape == RecordShape::default();
+    assert!(!one_row_each || facts.records == batch.num_rows() + facts.outside);
+    Ok((batch, facts))
+}
+
+fn year() -> Window {
+    between("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+}
+
+fn between(from: &str, to: &str) -> Window {
+    Window::new(at(from), at(to)).expect("a window")
+}
+
+/// Asks for `window` of the accounts.
+fn decode_bytes(
+    pipeline: &Pipeline,
+    accounts: &[Account],
+    window: Window,
+    body: &[u8],
+) -> Result<(RecordBatch, PageFacts), DecodeError> {
+    decode_ended(pipeline, accounts, window, window, body)
+}
+
+/// Asks for `asked` of the accounts, of which `window` has ended.
+fn decode_ended(
+    pipeline: &Pipeline,
+    accounts: &[Account],
+    asked: Window,
+    window: Window,
+    body: &[u8],
+) -> Result<(RecordBatch, PageFacts), DecodeError> {
     let decoder = Decoder::new(pipeline);
     let names = HashMap::from([("7".to_owned(), "Spring".to_owned())]);
-    let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
     let mut rows = decoder.rows();
-    let context = PageContext { accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window };
-    let facts = decoder.page(body.as_bytes(), &context, &mut rows)?;
-    assert_eq!(facts.records, rows.len() + facts.outside);
+    let currencies = HashMap::new();
+    let context =
+        PageContext { accounts, campaign_names: &names, campaign_currencies: &currencies, window, asked };
+    let facts = decoder.page(body, &context, &mut rows)?;
     let batch = rows.finish(at("2026-11-20T12:00:00Z"));
     assert_eq!(batch.schema(), *decoder.schema());
     Ok((batch, facts))
+}
+
+/// The pipeline `shop` as a file says it: from `[records]` on, after what all of them have.
+fn of_file(rest: &str) -> Pipeline {
+    let text = format!(
+        r#"
+        platform = "shop_ads"
+        [api]
+        base_url = "https://ads.example"
+        max_body = "1MB"
+        [auth]
+        kind = "none"
+        [accounts]
+        list = [{{ id = "1", time_zone = "UTC" }}]
+        [request]
+        path = "/rows"
+        query = {{ account = "{{account}}", from = "{{from}}", to = "{{to}}" }}
+        {rest}"#
+    );
+    crate::pipeline::parse("pipelines/shop.toml", &text, &[], &Default::default())
+        .unwrap_or_else(|error| panic!("{}", error.report()))
+}
+
+/// Some of a page's columns, a line for each row: `1 | 7 | 2026-11-20T09:00:00Z`.
+fn table(batch: &RecordBatch, columns: &str) -> Vec<String> {
+    let columns: Vec<Vec<String>> = columns.split_whitespace().map(|name| texts(batch, name)).collect();
+    let line = |row: usize| columns.iter().map(|column| column[row].clone()).collect::<Vec<String>>().join(" | ");
+    (0..batch.num_rows()).map(line).collect()
 }
 
 /// One row of account 1 (UTC), campaign 7, 2026-11-20T09:00Z with these further members.

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use super::DecodeError;
+use super::each::Elements;
 use super::row::RowReader;
 use super::tree::{Node, RowsAt, Tree};
 use super::unknown::Noted;
@@ -22,8 +23,10 @@ pub(super) struct Page<'d, 'de> {
     pub(super) absent: bool,
     /// The record at hand.
     pub(super) record: Record<'d, 'de>,
+    /// The list in a record each element of which makes a row, where there is one.
+    pub(super) elements: Option<Elements<'d>>,
     /// Takes records.
-    pub(super) reader: RowReader<'d, 'de>,
+    pub(super) reader: RowReader<'d>,
     /// Why the walk was given up, where that was not the JSON's fault.
     pub(super) failure: Option<DecodeError>,
 }
@@ -34,7 +37,7 @@ pub(super) struct Record<'d, 'de> {
     /// What no column names.
     pub(super) unknown: Noted<'d>,
     /// Where there was no object: the place, and what was there.
-    wrong: Option<(&'d str, &'static str)>,
+    pub(super) wrong: Option<(&'d str, &'static str)>,
 }
 
 impl<'d, 'de> Record<'d, 'de> {
@@ -79,20 +82,51 @@ impl<'de> DeserializeSeed<'de> for BodyAt<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Some(slot) = self.node.slot else {
-            return deserializer.deserialize_any(self);
-        };
-        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
-        self.page.captures[slot] = Some(raw.get());
-        if self.node.is_leaf() {
+        let BodyAt { node, page } = self;
+        let unwrapped = node.slot_unwrapped();
+        if node.slot.is_none() && unwrapped.is_none() {
+            return deserializer.deserialize_any(BodyAt { node, page });
+        }
+        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        if let Some(slot) = node.slot {
+            page.captures[slot] = Some(raw);
+        }
+        let mut place = node;
+        if let (Some(slot), Some(wrapped)) = (unwrapped, node.one_or_each.as_deref())
+            && !raw.starts_with('[')
+        {
+            page.captures[slot] = Some(raw);
+            place = wrapped;
+        }
+        if place.is_leaf() {
             return Ok(());
         }
-        let mut again = serde_json::Deserializer::from_str(raw.get());
-        again.deserialize_any(self).map_err(D::Error::custom)
+        let mut again = serde_json::Deserializer::from_str(raw);
+        again.deserialize_any(BodyAt { node: place, page }).map_err(D::Error::custom)
     }
 }
 
-impl BodyAt<'_, '_, '_> {
+impl<'de> BodyAt<'_, '_, 'de> {
+    /// Each element of an array is this place. Of a wanted value that is in several of them the first counts.
+    fn elements<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let BodyAt { node, page } = self;
+        let mut first: Vec<(usize, &'de str)> = Vec::new();
+        while seq.next_element_seed(BodyAt { node, page: &mut *page })?.is_some() {
+            for slot in node.slot.iter().chain(&node.beneath) {
+                let kept = first.iter().any(|(known, _)| known == slot);
+                if let Some(raw) = page.captures[*slot].take_if(|raw| !matches!(*raw, "null" | "\"\""))
+                    && !kept
+                {
+                    first.push((*slot, raw));
+                }
+            }
+        }
+        for (slot, raw) in first {
+            page.captures[slot] = Some(raw);
+        }
+        Ok(())
+    }
+
     fn here(&self) -> &str {
         if self.node.path.is_empty() { "the top" } else { &self.node.path }
     }
@@ -104,10 +138,7 @@ impl BodyAt<'_, '_, '_> {
     }
 
     fn wrong<E: serde::de::Error>(&self, found: &str) -> Result<(), E> {
-        let expected = match self.node.rows {
-            Some(_) => "an array of records",
-            None => "an object",
-        };
+        let expected = if self.node.holds_rows() { "an array of records" } else { "an object" };
         Err(E::custom(format_args!("{found} at `{}`, expected {expected}", self.here())))
     }
 }
@@ -121,6 +152,9 @@ impl<'de> Visitor<'de> for BodyAt<'_, '_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let BodyAt { node, page } = self;
+        if let Some(wrapped) = node.one_or_each.as_deref() {
+            return BodyAt { node: wrapped, page }.visit_map(map);
+        }
         match node.rows {
             Some(RowsAt::Each) => return OneRecord { page }.deserialize(MapAccessDeserializer::new(map)),
             Some(RowsAt::Array) => return BodyAt { node, page }.wrong("an object"),
@@ -156,6 +190,9 @@ impl<'de> Visitor<'de> for BodyAt<'_, '_, 'de> {
             while seq.next_element_seed(BodyAt { node: each, page: &mut *page })?.is_some() {}
             return Ok(());
         }
+        if let Some(wrapped) = node.one_or_each.as_deref() {
+            return BodyAt { node: wrapped, page }.elements(seq);
+        }
         // Some languages write an empty object as an empty array.
         match seq.next_element::<IgnoredAny>()? {
             None => BodyAt { node, page }.nothing(),
@@ -165,7 +202,7 @@ impl<'de> Visitor<'de> for BodyAt<'_, '_, 'de> {
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         // A null array is an empty page; a null on the way to it is not.
-        if self.node.rows.is_some() { Ok(()) } else { self.nothing() }
+        if self.node.holds_rows() { Ok(()) } else { self.nothing() }
     }
 
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
@@ -203,10 +240,16 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
         page.record.unknown.begin_record();
         let walked = RecordAt { node: &page.tree.root, record: &mut page.record }.deserialize(deserializer);
         let taken = match page.record.wrong.take() {
-            Some((path, found)) => Err(page.reader.wrong_shape(path, found)),
+            Some((path, found)) => {
+                page.reader.begin_record();
+                Err(page.reader.wrong_shape(path, found))
+            }
             None => {
                 walked?;
-                page.reader.take(&page.record.slots)
+                match page.elements {
+                    None => page.reader.take(&page.record.slots),
+                    Some(elements) => elements.take(&mut page.record, &mut page.reader),
+                }
             }
         };
         taken.map_err(|failure| {
@@ -216,17 +259,40 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
     }
 }
 
+/// What is found where one element is expected at most.
+pub(super) const SEVERAL: &str = "several elements";
+
 /// A place of a record.
-struct RecordAt<'p, 'd, 'de> {
-    node: &'d Node,
-    record: &'p mut Record<'d, 'de>,
+pub(super) struct RecordAt<'p, 'd, 'de> {
+    pub(super) node: &'d Node,
+    pub(super) record: &'p mut Record<'d, 'de>,
 }
 
 impl<'de> DeserializeSeed<'de> for RecordAt<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        let RecordAt { node, record } = self;
+        let unwrapped = node.slot_unwrapped();
+        if node.slot.is_none() && unwrapped.is_none() {
+            return deserializer.deserialize_any(RecordAt { node, record });
+        }
+        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        if let Some(slot) = node.slot {
+            record.slots[slot] = Some(raw);
+        }
+        let mut place = node;
+        if let (Some(slot), Some(wrapped)) = (unwrapped, node.one_or_each.as_deref())
+            && !raw.starts_with('[')
+        {
+            record.slots[slot] = Some(raw);
+            place = wrapped;
+        }
+        if place.children.is_empty() && place.one_or_each.is_none() {
+            return Ok(());
+        }
+        let mut again = serde_json::Deserializer::from_str(raw);
+        again.deserialize_any(RecordAt { node: place, record }).map_err(D::Error::custom)
     }
 }
 
@@ -246,6 +312,9 @@ impl<'de> Visitor<'de> for RecordAt<'_, '_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let RecordAt { node, record } = self;
+        if let Some(wrapped) = node.one_or_each.as_deref() {
+            return RecordAt { node: wrapped, record }.visit_map(map);
+        }
         for slot in &node.beneath {
             record.slots[*slot] = None;
         }
@@ -254,23 +323,13 @@ impl<'de> Visitor<'de> for RecordAt<'_, '_, 'de> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let child = &node.children[index].1;
-            let Some(slot) = child.slot else {
-                map.next_value_seed(RecordAt { node: child, record: &mut *record })?;
-                continue;
-            };
-            let raw = map.next_value::<&RawValue>()?.get();
-            record.slots[slot] = Some(raw);
-            if !child.is_leaf() {
-                let mut again = serde_json::Deserializer::from_str(raw);
-                RecordAt { node: child, record: &mut *record }.deserialize(&mut again).map_err(A::Error::custom)?;
-            }
+            map.next_value_seed(RecordAt { node: &node.children[index].1, record: &mut *record })?;
         }
         Ok(())
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        if self.node.path.is_empty() {
+        if self.node.is_row() {
             return self.wrong("null");
         }
         // A null object has none of its values, and forgets those of the same key before.
@@ -280,8 +339,19 @@ impl<'de> Visitor<'de> for RecordAt<'_, '_, 'de> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.wrong("an array")
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let RecordAt { node, record } = self;
+        let Some(wrapped) = node.one_or_each.as_deref() else { return RecordAt { node, record }.wrong("an array") };
+        for slot in &node.beneath {
+            record.slots[*slot] = None;
+        }
+        if seq.next_element_seed(RecordAt { node: wrapped, record: &mut *record })?.is_none() {
+            return Ok(());
+        }
+        match seq.next_element::<IgnoredAny>()? {
+            None => Ok(()),
+            Some(_) => RecordAt { node: wrapped, record }.wrong(SEVERAL),
+        }
     }
 
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {

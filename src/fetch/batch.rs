@@ -38,6 +38,8 @@ struct Open<'a> {
     elapsed: Duration,
     /// Not to be sent before.
     ready: Moment,
+    /// Whether it waits for a limit, and not because it failed.
+    refused: bool,
 }
 
 /// An answer in the answer.
@@ -103,7 +105,7 @@ impl Fetch {
             for campaigns in chunks {
                 let pager = Pager::new(&self.pipeline.api, &self.pipeline.pagination);
                 let (tries, elapsed) = (Tries::default(), Duration::ZERO);
-                open.push(Open { part: one.clone(), campaigns, pager, tries, elapsed, ready: now });
+                open.push(Open { part: one.clone(), campaigns, pager, tries, elapsed, ready: now, refused: false });
             }
         }
         open
@@ -150,6 +152,11 @@ impl Fetch {
             one.elapsed += took;
             further.extend(self.take_item(reading, one, item, request, gathered).await?);
         }
+        // What failed together is tried again together: each by itself would be a request of its own.
+        let last = further.iter().filter(|one| !one.refused).map(|one| one.ready).max();
+        for one in further.iter_mut().filter(|one| !one.refused && one.tries.failures > 0) {
+            one.ready = last.unwrap_or(one.ready);
+        }
         Ok(further)
     }
 
@@ -193,10 +200,12 @@ impl Fetch {
             reading.tape.exchange(&seen);
         }
         if let Some(facts) = read {
-            self.take_in(gathered, &facts);
+            let begins_at = gathered.page_starts.last().copied().unwrap_or_default();
+            self.take_in(gathered, &facts, begins_at);
             return match one.pager.next(&facts, &request.full_url(), None) {
                 Ok(Next::Page(_)) => {
-                    Ok(Some(Open { tries: Tries::default(), elapsed: Duration::ZERO, ready: Moment::now(), ..one }))
+                    let (tries, elapsed, ready) = (Tries::default(), Duration::ZERO, Moment::now());
+                    Ok(Some(Open { tries, elapsed, ready, refused: false, ..one }))
                 }
                 Ok(Next::End) => Ok(None),
                 Err(error) => Err(Refusal::unusable(error.to_string()).into()),
@@ -216,11 +225,12 @@ impl Fetch {
             Decision::Wait(wait) if throttled => {
                 self.quotas.refused(&needs, scope, wait, &why);
                 // The closed scope keeps this one back; the others of the batch need not wait for it.
-                one.ready = Moment::now() + wait;
+                (one.ready, one.refused) = (Moment::now() + wait, true);
                 Ok(Some(one))
             }
             Decision::Wait(wait) => {
                 one.elapsed += wait;
+                one.refused = false;
                 one.ready = Moment::now() + wait;
                 Ok(Some(one))
             }
@@ -232,7 +242,7 @@ impl Fetch {
                 Err(Cut::TooMuch { campaigns: one.campaigns.map_or(0, <[String]>::len), part: one.part, why })
             }
             Decision::SkipAccount => Err(Cut::Gone { part: one.part, why }),
-            Decision::Reauthorise if self.reauthorise(&client)? => Ok(Some(one)),
+            Decision::Reauthorise if self.reauthorise(&client, reading.stop).await? => Ok(Some(one)),
             Decision::Reauthorise | Decision::GiveUp => {
                 let first = one.pager.at().number == 1;
                 let answer = item.ok_or_else(|| TransportError::new(TransportKind::Cut, why.as_str()));

@@ -198,7 +198,7 @@ impl Fetch {
             Halt::Gone { why } => Trouble::Wrong { wrong: closed, why },
             Halt::TooMuch { why } => Trouble::Wrong { wrong: Wrong::Request, why },
             Halt::ComeBack { until, why } => Trouble::ComeBack { until, why },
-            Halt::Broken(error) => Trouble::Broken(error),
+            Halt::Broken(error) | Halt::NotSignedIn(error) => Trouble::Broken(error),
             Halt::Stopped => Trouble::Stopped,
         }
     }

@@ -100,7 +100,7 @@ impl Fetch {
         }
         let mut chunks: VecDeque<&[String]> = ids.chunks(parents.per_request.max(1)).collect();
         while let Some(chunk) = chunks.pop_front() {
-            let whose = Whose::Parents(chunk, parents.join);
+            let whose = Whose::Parents { ids: chunk, join: parents.join, in_headers: rules.parent.is_none() };
             let items = match self.list(&rules.list, whose, stop, tape, &mut 0).await {
                 Ok(whole) => whole.items,
                 // One closed door does not shut the others: which one it is, is found out by knocking at each.

@@ -220,6 +220,7 @@ impl Fetch {
                 campaign_names: &names,
                 campaign_currencies: &currencies,
                 window: closed,
+                asked: part.window,
             };
             tape.part(part.number, &context);
             let reading = Reading { unit, part, context: &context, stop, tape };
@@ -314,7 +315,7 @@ impl Fetch {
                 Err(halt) => return Err(halt.into()),
             };
             gathered.page_starts.push(begins_at);
-            self.take_in(gathered, &facts);
+            self.take_in(gathered, &facts, begins_at);
             if self.glances {
                 return Ok(());
             }
@@ -346,11 +347,11 @@ impl Fetch {
         ended.and_then(|ended| ended_by(part.window, ended)).unwrap_or(part.window)
     }
 
-    pub(super) fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts) {
+    pub(super) fn take_in(&self, gathered: &mut Gathered, facts: &PageFacts, begins_at: usize) {
         gathered.outside += facts.outside as u64;
         gathered.unknown.add(&facts.unknown);
         self.meter.add(Count::Pages, 1);
-        self.meter.add(Count::Rows, facts.records.saturating_sub(facts.outside) as u64);
+        self.meter.add(Count::Rows, gathered.rows.len().saturating_sub(begins_at) as u64);
     }
 
     /// Whether a later page was refused because of its token (400, or 410 "gone"): platforms let them expire.

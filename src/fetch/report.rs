@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::Fetch;
 use super::parts::Part;
 use super::read::{Cut, Gathered, Reading};
 use super::send::{Answered, Halt, Refusal, Unread};
+use crate::body::document;
 use crate::http::client::Response;
 use crate::page::PageCursor;
 use crate::pipeline::{Endpoint, JsonPath, Poll, Report, ReportRows};
@@ -115,7 +114,8 @@ impl Fetch {
         };
         let needs = self.needs(reading, Endpoint::Create);
         let asking = reading.asking(&request, &needs, None);
-        let answered = self.ask(&asking, sent, |response| text_at(&report.id, response)).await;
+        let answered =
+            self.ask(&asking, sent, |response| text_at(&report.id, response, self.pipeline.api.max_body)).await;
         let id = match answered {
             Ok(Answered::Read(id, _) | Answered::Adopted(id)) => id,
             Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
@@ -138,7 +138,8 @@ impl Fetch {
         let mut wait = poll.every;
         loop {
             let asking = reading.asking(&request, &needs, None);
-            let (status, url) = match self.ask(&asking, sent, |response| standing(report, response)).await {
+            let most = self.pipeline.api.max_body;
+            let (status, url) = match self.ask(&asking, sent, |response| standing(report, response, most)).await {
                 Ok(Answered::Read(standing, _)) => standing,
                 Ok(Answered::NotModified(_)) => return Err(Refusal::unusable("HTTP 304 without a condition").into()),
                 Ok(Answered::Adopted(_)) => return Err(Refusal::unusable("a report's status cannot be adopted").into()),
@@ -215,11 +216,11 @@ impl Fetch {
 }
 
 /// Where a report stands: its status, and the URL of its rows where there is one.
-fn standing(report: &Report, response: &Response) -> Result<(String, Option<String>), Unread> {
-    let status = text_at(&report.poll.status, response)?;
+fn standing(report: &Report, response: &Response, most: u64) -> Result<(String, Option<String>), Unread> {
+    let status = text_at(&report.poll.status, response, most)?;
     let url = match &report.rows {
         ReportRows::Endpoint { .. } => None,
-        ReportRows::Url(place) => text_at(place, response).ok().filter(|url| !url.is_empty()),
+        ReportRows::Url(place) => text_at(place, response, most).ok().filter(|url| !url.is_empty()),
     };
     Ok((status, url))
 }
@@ -251,9 +252,9 @@ fn is_lost(halt: Halt, id: &str) -> Result<Ended, Halt> {
     }
 }
 
-fn text_at(path: &JsonPath, response: &Response) -> Result<String, Unread> {
-    let document: Value = serde_json::from_slice(&response.body)
-        .map_err(|error| Unread::Again(format!("the answer is not JSON: {error}")))?;
+fn text_at(path: &JsonPath, response: &Response, most: u64) -> Result<String, Unread> {
+    let document =
+        document(&response.body, most).map_err(|error| Unread::Again(format!("the answer is not JSON: {error}")))?;
     let text = path.values_in(&document).into_iter().find_map(text_of);
     text.ok_or_else(|| Unread::Again(format!("the answer has nothing at `{path}`")))
 }

@@ -35,6 +35,8 @@ pub(super) enum Halt {
     Refused(Refusal),
     /// Something on this side: the state, a request that cannot be made.
     Broken(Error),
+    /// There is no access token: refused, or not to be had.
+    NotSignedIn(Error),
     /// A wait beyond the pipeline's budget.
     ComeBack { until: Instant, why: String },
     /// Too much was asked for at once.
@@ -142,6 +144,8 @@ impl Fetch {
     ) -> Result<Answered<T>, Halt> {
         let mut attempts = Attempts::default();
         loop {
+            // Before the permit: fetching a token takes its time.
+            self.signed_in(asking.stop).await?;
             let permit = self.permit(asking).await?;
             let began = tokio::time::Instant::now();
             *sent += 1;
@@ -201,13 +205,16 @@ impl Fetch {
             }
             Decision::Split => Err(Halt::TooMuch { why }),
             Decision::SkipAccount => Err(Halt::Gone { why }),
-            Decision::Reauthorise if self.reauthorise(&attempt.client)? => Ok(Duration::ZERO),
+            Decision::Reauthorise if self.reauthorise(&attempt.client, asking.stop).await? => Ok(Duration::ZERO),
             Decision::Reauthorise | Decision::GiveUp => Err(given_up(&verdict, attempts.tries, attempt, why)),
         }
     }
 
-    /// Reads the credentials anew. Gives whether they are others than `used`.
-    pub(super) fn reauthorise(&self, used: &Arc<Client>) -> Result<bool, Halt> {
+    /// Signs in again, or reads the credentials anew. Gives whether they are others than `used`.
+    pub(super) async fn reauthorise(&self, used: &Arc<Client>, stop: &CancellationToken) -> Result<bool, Halt> {
+        if self.fetches_tokens() {
+            return self.renew(used.clone(), false, stop).await.map(|_| true);
+        }
         let mut current = self.client.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !Arc::ptr_eq(&current, used) {
             // Another worker was told the same and has read them.
@@ -267,7 +274,8 @@ impl Fetch {
             asking.stop.cancelled().await;
             tokio::time::sleep(LAST_GRACE).await;
         };
-        let client = self.client();
+        // Another one than before the permit only where the wait for that was longer than the token holds.
+        let client = self.signed_in(asking.stop).await?;
         let answer = tokio::select! {
             answer = client.send(asking.request, asking.known, || permit.answered()) => answer,
             () = out_of_time => return Err(Halt::Stopped),

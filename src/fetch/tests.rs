@@ -6,7 +6,7 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
 use crate::pipeline::{
-    CampaignList, JsonPath, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest,
+    Auth, CampaignList, JsonPath, Listing, PaginationKind, Records, ResponseAction, ResponseRule, Scope, ValueTest,
 };
 use crate::request::tests::{account, at, pages, path, pipeline, texts, window};
 use crate::secret::SecretSource;
@@ -24,6 +24,8 @@ mod paging;
 mod parents;
 mod reports;
 pub(crate) mod server;
+mod shapes;
+mod signing_in;
 mod sizes;
 mod tapes;
 
@@ -50,7 +52,7 @@ impl Bench {
         let mut pipeline = pipeline(&server.base());
         let token = folder.path().join("token");
         std::fs::write(&token, SECRET).expect("a token");
-        pipeline.auth = Auth::Bearer { token: SecretSource::File(token) };
+        pipeline.auth = Auth::Bearer { token: SecretSource::File(token), proof: None };
         Bench { server, pipeline, folder, clock: Clock::Fixed(at("2026-11-20T12:34:56Z")) }
     }
 

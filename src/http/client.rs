@@ -6,21 +6,35 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use url::Url;
-use url::form_urlencoded;
 
+use super::oauth1;
 use super::transport::{TransportError, TransportKind, root_of, unanswered};
 use crate::error::{Error, Result};
 use crate::page::named_by;
-use crate::pipeline::{Api, Auth, HeaderText, Method};
+use crate::pipeline::{Api, Auth, Method};
 use crate::request::{Request, RequestBody};
-use crate::secret::{MASKED, Secret, SecretSource, mask};
+use crate::secret::{Secret, SecretSource, mask};
 use crate::state::CachedResponse;
+use crate::time::{Clock, Instant};
+
+mod fill;
+mod sign;
+mod token;
+
+pub use token::TokenState;
 
 /// Sends the requests of one pipeline.
 pub struct Client {
     inner: reqwest::Client,
     api: Api,
+    clock: Clock,
     signing: Signing,
+    /// How long the signature holds.
+    life: TokenLife,
+    /// Where the secrets are that are sent as parameters.
+    sources: Vec<SecretSource>,
+    /// Those secrets, by the text that stands for them in requests.
+    parameters: Vec<(String, Secret)>,
     /// Secret headers, the signature's among them.
     headers: HeaderMap,
     /// All secrets in every form in which they are sent, for masking; after them those that they took the place of.
@@ -29,10 +43,22 @@ pub struct Client {
     in_use: usize,
 }
 
-/// What is added to a request's query while it is sent.
+/// What is added to a request while it is sent, headers that are always the same aside.
 enum Signing {
     Nothing,
     Query { name: String, value: Secret },
+    OAuth1(Box<oauth1::Keys>),
+}
+
+/// How long a client's signature holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenLife {
+    /// For ever, as far as is known.
+    Endless,
+    /// There is none yet.
+    Missing,
+    /// Until it ends.
+    Until { renew_at: Instant, ends_at: Instant },
 }
 
 /// An answer, read to its end.
@@ -62,91 +88,32 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Reads all secrets once and makes the connection pool; connects to nothing.
+    /// Reads all secrets once, also those of `parameters` (query parameters of lists), and makes the connection pool;
+    /// connects to nothing. Where `auth` is OAuth 2 the client has no access token yet.
     ///
     /// # Errors
     /// A secret that is absent or cannot be a header, or a system without TLS certificates where https is needed.
-    pub fn new(api: &Api, auth: &Auth) -> Result<Client> {
-        let mut client = Client {
-            inner: connections(api)?,
-            api: api.clone(),
-            signing: Signing::Nothing,
-            headers: HeaderMap::new(),
-            secrets: Vec::new(),
-            in_use: 0,
-        };
+    pub fn new(api: &Api, auth: &Auth, parameters: &[SecretSource], clock: Clock) -> Result<Client> {
+        let mut client = Client::blank(connections(api)?, api.clone(), clock);
+        client.sources = parameters.to_vec();
         client.read_secrets(auth)?;
         Ok(client)
     }
 
-    fn read_secrets(&mut self, auth: &Auth) -> Result<()> {
-        for (name, text) in self.api.headers.clone() {
-            if let HeaderText::Secret(source) = text {
-                let secret = source.resolve()?;
-                self.add_header(&name, secret.expose(), &source)?;
-                self.hide(secret.expose());
-            }
+    /// One that knows no secret yet.
+    pub(super) fn blank(inner: reqwest::Client, api: Api, clock: Clock) -> Client {
+        Client {
+            inner,
+            api,
+            clock,
+            signing: Signing::Nothing,
+            life: TokenLife::Endless,
+            sources: Vec::new(),
+            parameters: Vec::new(),
+            headers: HeaderMap::new(),
+            secrets: Vec::new(),
+            in_use: 0,
         }
-        self.sign(auth)?;
-        self.in_use = self.secrets.len();
-        Ok(())
-    }
-
-    fn sign(&mut self, auth: &Auth) -> Result<()> {
-        match auth {
-            Auth::None => {}
-            Auth::Bearer { token } => {
-                let secret = token.resolve()?;
-                self.add_header(AUTHORIZATION.as_str(), &format!("Bearer {}", secret.expose()), token)?;
-                self.hide(secret.expose());
-            }
-            Auth::Header { name, value } => {
-                let secret = value.resolve()?;
-                self.add_header(name, secret.expose(), value)?;
-                self.hide(secret.expose());
-            }
-            Auth::Query { name, value } => {
-                let secret = value.resolve()?;
-                self.hide(secret.expose());
-                self.signing = Signing::Query { name: name.clone(), value: secret };
-            }
-            Auth::Basic { username, password } => {
-                let (user, secret) = (username.resolve()?, password.resolve()?);
-                let pair = base64(format!("{}:{}", user.expose(), secret.expose()).as_bytes());
-                self.add_header(AUTHORIZATION.as_str(), &format!("Basic {pair}"), password)?;
-                self.hide(secret.expose());
-                self.hide(&pair);
-            }
-        }
-        Ok(())
-    }
-
-    fn add_header(&mut self, name: &str, value: &str, source: &SecretSource) -> Result<()> {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Error::bad_input(format!("`{name}` is not a header's name")))?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| {
-            Error::bad_input(format!("the secret `{source}` cannot be sent as a header"))
-                .hint("it holds line breaks or control characters")
-        })?;
-        value.set_sensitive(true);
-        self.headers.insert(name, value);
-        Ok(())
-    }
-
-    /// Masks `secret` as it is, as it looks in a query and as it looks in JSON: platforms repeat it in links and texts.
-    fn hide(&mut self, secret: &str) {
-        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        let escaped = serde_json::Value::from(secret).to_string();
-        // Without the quotes around it.
-        let escaped = escaped[1..escaped.len() - 1].to_owned();
-        let forms =
-            [encoded.replace('+', "%20"), encoded.to_ascii_lowercase(), encoded, escaped.replace('/', "\\/"), escaped];
-        for form in forms {
-            if form != secret {
-                self.secrets.push(Secret::new(form));
-            }
-        }
-        self.secrets.push(Secret::new(secret));
     }
 
     /// The same with the secrets as they are now, where any has changed since it was read: whoever rotates a token writes
@@ -155,14 +122,8 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn renewed(&self, auth: &Auth) -> Result<Option<Client>> {
-        let mut fresh = Client {
-            inner: self.inner.clone(),
-            api: self.api.clone(),
-            signing: Signing::Nothing,
-            headers: HeaderMap::new(),
-            secrets: Vec::new(),
-            in_use: 0,
-        };
+        let mut fresh = Client::blank(self.inner.clone(), self.api.clone(), self.clock);
+        fresh.sources = self.sources.clone();
         fresh.read_secrets(auth)?;
         let exposed = |client: &Client| -> Vec<String> {
             client.secrets.iter().take(client.in_use).map(|secret| secret.expose().to_owned()).collect()
@@ -170,8 +131,7 @@ impl Client {
         if exposed(self) == exposed(&fresh) {
             return Ok(None);
         }
-        // Platforms go on repeating the old ones: in messages, in links.
-        fresh.secrets.extend(self.secrets.iter().cloned());
+        fresh.remember(&self.secrets);
         Ok(Some(fresh))
     }
 
@@ -219,12 +179,17 @@ impl Client {
         self.read(answer, &at).await
     }
 
-    fn build(&self, request: &Request, known: Option<&CachedResponse>) -> Result<reqwest::Request, String> {
+    pub(super) fn build(&self, request: &Request, known: Option<&CachedResponse>) -> Result<reqwest::Request, String> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
         };
-        let mut built = reqwest::Request::new(method, self.signed_url(request));
+        let form = match &request.body {
+            RequestBody::Form(fields) => Some(self.filled(fields)?),
+            RequestBody::None | RequestBody::Json(_) => None,
+        };
+        let mut built = reqwest::Request::new(method, self.signed_url(request)?);
+        let own_header = self.own_header(request, built.url(), form.as_deref().unwrap_or_default())?;
         let headers = built.headers_mut();
         for (name, value) in &request.headers {
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header name `{name}`"))?;
@@ -238,47 +203,15 @@ impl Client {
         for (name, value) in self.headers.iter().filter(|_| request.signed) {
             headers.insert(name, value.clone());
         }
-        match &request.body {
-            RequestBody::None => {}
-            RequestBody::Json(value) => *built.body_mut() = Some(value.to_string().into()),
-            RequestBody::Form(fields) => {
-                let mut form = form_urlencoded::Serializer::new(String::new());
-                for field in fields {
-                    form.append_pair(&field.name, &field.value);
-                }
-                *built.body_mut() = Some(form.finish().into());
-            }
+        if let Some(value) = own_header {
+            headers.insert(AUTHORIZATION, value);
+        }
+        match (&request.body, form) {
+            (RequestBody::Json(value), _) => *built.body_mut() = Some(value.to_string().into()),
+            (_, Some(form)) => *built.body_mut() = Some(self.written(&form).into()),
+            (_, None) => {}
         }
         Ok(built)
-    }
-
-    fn signed_url(&self, request: &Request) -> Url {
-        match &self.signing {
-            Signing::Nothing => request.full_url(),
-            Signing::Query { .. } if !request.signed => request.full_url(),
-            Signing::Query { value, .. } => self.url_with(request, value.expose()),
-        }
-    }
-
-    /// The URL as it is sent, with `[secret]` for every secret in it.
-    pub fn shown_url(&self, request: &Request) -> String {
-        mask(self.url_with(request, MASKED).as_str(), &self.secrets)
-    }
-
-    fn url_with(&self, request: &Request, value: &str) -> Url {
-        let mut url = request.full_url();
-        if let Signing::Query { name, .. } = &self.signing
-            && request.signed
-        {
-            // A link may carry an old token under the same name: only one may go.
-            if url.query_pairs().any(|(key, _)| key == *name) {
-                let kept: Vec<(String, String)> =
-                    url.query_pairs().filter(|(key, _)| key != name).map(|(k, v)| (k.into(), v.into())).collect();
-                url.query_pairs_mut().clear().extend_pairs(kept);
-            }
-            url.query_pairs_mut().append_pair(name, value);
-        }
-        url
     }
 
     async fn read(&self, mut answer: reqwest::Response, at: &str) -> Result<Response, TransportError> {
@@ -317,7 +250,7 @@ impl Client {
 }
 
 /// The pool: no redirects, no retries of its own, one user agent.
-fn connections(api: &Api) -> Result<reqwest::Client> {
+pub(super) fn connections(api: &Api) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("hourmark/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -360,24 +293,8 @@ fn conditional(headers: &mut HeaderMap, known: &CachedResponse) {
 }
 
 /// `host:port`.
-fn place(url: &Url) -> String {
+pub fn place(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap_or("no host"), url.port_or_known_default().unwrap_or_default())
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for position in 0..4 {
-            if position <= chunk.len() {
-                text.push(char::from(LETTERS[(word >> (18 - 6 * position)) as usize & 63]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use super::problem::{KeyPath, Problems};
 use super::schema::{CAMPAIGNS, RESTATEMENTS};
 use super::shared::SharedQuotas;
 use super::tree::Node;
-use super::{Api, Auth, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
+use super::{Api, HeaderText, LakeLayout, Missing, PartitionBy, Pipeline, Placeholder, raw};
 use crate::secret::SecretSource;
 
 mod attributes;
+mod auth;
 mod columns;
 mod lists;
 mod quality;
@@ -24,6 +25,7 @@ mod reconcile;
 mod report;
 mod request;
 mod responses;
+mod rows;
 mod rules;
 mod source;
 mod template;
@@ -36,12 +38,18 @@ pub(super) use quotas::shared_quotas;
 const TAKEN_NAMES: [&str; 5] = ["campaign_hours", "campaigns", "ledger", "units", "runs"];
 
 /// What depends on another part of the file, and cannot be judged where that is broken.
-const DEPENDS: [(&str, &str); 9] = [
+const DEPENDS: [(&str, &str); 15] = [
+    ("columns", "records"),
+    ("hour", "records"),
+    ("hour", "window"),
     ("key", "columns"),
     ("quality", "columns"),
     ("quality", "key"),
     ("reconcile", "accounts"),
     ("reconcile", "columns"),
+    ("records", "columns"),
+    ("records", "hour"),
+    ("records", "key"),
     ("request", "accounts"),
     ("request", "campaigns"),
     ("request", "window"),
@@ -79,9 +87,10 @@ pub(super) fn check(
     let request = checker.request(&file);
     let pagination = checker.pagination(&root.key("pagination"), &file.pagination);
     let records = checker.records(&root.key("records"), &file.records);
-    let hour = checker.hour(&file.hour);
+    let shape = checker.row_shape(&file);
+    let hour = checker.hour(&file);
     let identity = checker.identity(&file);
-    let columns = checker.columns(&file.columns);
+    let columns = checker.columns(&file.columns, rows::list_of(&file.records).as_ref());
     let dimensions = checker.dimensions(&file);
     let quality = checker.quality(&file, columns.as_deref());
     let report = checker.report_rules(&file);
@@ -106,6 +115,7 @@ pub(super) fn check(
         request: request?,
         pagination: pagination?,
         records: records?,
+        shape: shape?,
         identity: identity?,
         hour: hour?,
         columns: columns?,
@@ -222,31 +232,6 @@ impl Checker<'_> {
             }
         }
         good.then_some(headers)
-    }
-
-    fn auth(&mut self, auth: &raw::Auth) -> Option<Auth> {
-        let path = KeyPath::root().key("auth");
-        match auth {
-            raw::Auth::None => Some(Auth::None),
-            raw::Auth::Bearer { token } => Some(Auth::Bearer { token: self.secret(&path.key("token"), token)? }),
-            raw::Auth::Header { name, value } => {
-                let good_name = self.header_name(&path.key("name"), name);
-                let value = self.secret(&path.key("value"), value);
-                good_name?;
-                Some(Auth::Header { name: name.clone(), value: value? })
-            }
-            raw::Auth::Query { name, value } => {
-                let good_name = self.parameter(&path.key("name"), name);
-                let value = self.secret(&path.key("value"), value);
-                good_name?;
-                Some(Auth::Query { name: name.clone(), value: value? })
-            }
-            raw::Auth::Basic { username, password } => {
-                let username = self.secret(&path.key("username"), username);
-                let password = self.secret(&path.key("password"), password);
-                Some(Auth::Basic { username: username?, password: password? })
-            }
-        }
     }
 
     fn lake(&mut self, lake: &raw::Lake) -> Option<LakeLayout> {

@@ -11,7 +11,8 @@ use super::{Body, Column, Join, Method, Pagination, Records};
 use crate::secret::SecretSource;
 use crate::unit::Account;
 
-/// A place in a JSON body: keys joined by dots, `*` for every element of an array (or every value of an object).
+/// A place in a JSON body: keys joined by dots, `*` for every element of an array (or every value of an object), `?` for
+/// a value that may be wrapped in an array: itself, or every element where it is one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct JsonPath(pub Vec<Step>);
 
@@ -22,10 +23,12 @@ pub enum Step {
     Key(String),
     /// Every element.
     Each,
+    /// The value itself, or every element where it is an array.
+    OneOrEach,
 }
 
 impl JsonPath {
-    /// Reads `a.b.*.c`. `None` where a step is empty. The empty text is the body itself.
+    /// Reads `a.b.*.c.?.d`. `None` where a step is empty. The empty text is the body itself.
     pub fn parse(text: &str) -> Option<JsonPath> {
         if text.is_empty() {
             return Some(JsonPath::default());
@@ -33,14 +36,20 @@ impl JsonPath {
         let step = |word: &str| match word {
             "" => None,
             "*" => Some(Step::Each),
+            "?" => Some(Step::OneOrEach),
             key => Some(Step::Key(key.to_owned())),
         };
         text.split('.').map(step).collect::<Option<Vec<Step>>>().map(JsonPath)
     }
 
-    /// Whether a step stands for many places.
+    /// Whether a step stands for many places, whatever is there: `*`.
     pub fn has_each(&self) -> bool {
         self.0.contains(&Step::Each)
+    }
+
+    /// What follows `list.*` in this path; `None` where it does not begin so.
+    pub fn within(&self, list: &JsonPath) -> Option<&[Step]> {
+        self.0.strip_prefix(list.0.as_slice())?.strip_prefix([Step::Each].as_slice())
     }
 
     /// Every value at this place of a small document (rows are read without building one).
@@ -54,6 +63,8 @@ impl JsonPath {
                     (Step::Each, serde_json::Value::Array(items)) => deeper.extend(items),
                     (Step::Each, serde_json::Value::Object(fields)) => deeper.extend(fields.values()),
                     (Step::Each, _) => {}
+                    (Step::OneOrEach, serde_json::Value::Array(items)) => deeper.extend(items),
+                    (Step::OneOrEach, value) => deeper.push(value),
                 }
             }
             found = deeper;
@@ -71,6 +82,7 @@ impl fmt::Display for JsonPath {
             match step {
                 Step::Key(key) => f.write_str(key)?,
                 Step::Each => f.write_str("*")?,
+                Step::OneOrEach => f.write_str("?")?,
             }
         }
         Ok(())

@@ -13,6 +13,8 @@ use crate::secret::SecretSource;
 
 pub mod schema;
 
+mod auth;
+mod built_in;
 mod check;
 mod json_schema;
 mod listing;
@@ -37,6 +39,8 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Auth, ClientSecret, Grant, JwtRules, OAuth2, Placement, Proof};
+pub use built_in::{BuiltIn, built_in, copied};
 pub use json_schema::json_schema;
 pub use listing::{AccountList, Accounts, CampaignList, JsonPath, Listing, Parameters, Parents, Step};
 pub use load::{load, load_folder, parse};
@@ -46,7 +50,9 @@ pub use quotas::{Counting, Endpoint, Quota, Scope, UsageRule, UsageSource, WaitU
 pub use reconcile::{Metric, Reconcile, Tolerance};
 pub use report::{KeyPlace, Poll, Report, ReportRows};
 pub use responses::{Fault, IdSource, ResponseAction, ResponseRule, ValueTest, WaitSource};
-pub use rows::{Column, ColumnKind, HourSource, Identity, Pick, Records, RepeatedHour};
+pub use rows::{
+    Column, ColumnKind, HourSource, Identity, Manner, Pick, RecordFormat, RecordShape, Records, RepeatedHour,
+};
 pub use rules::{Align, LakeLayout, Missing, PartitionBy, Raw, Retry, WindowRules};
 pub use shared::SharedQuotas;
 pub use starter::starter;
@@ -77,6 +83,8 @@ pub struct Pipeline {
     pub pagination: Pagination,
     /// Where the rows are in a response.
     pub records: Records,
+    /// How they become rows.
+    pub shape: RecordShape,
     /// Where each row's account, campaign and campaign name are.
     pub identity: Identity,
     /// How each row's hour is made.
@@ -113,6 +121,18 @@ pub struct Pipeline {
     pub digest: String,
 }
 
+impl Pipeline {
+    /// Where the secrets are that lists send as parameters.
+    pub fn secret_parameters(&self) -> Vec<SecretSource> {
+        let mut lists: Vec<&Listing> = self.campaigns.iter().map(|campaigns| &campaigns.list).collect();
+        if let Accounts::Endpoint(accounts) = &self.accounts {
+            lists.push(&accounts.list);
+            lists.extend(accounts.parents.iter().map(|parents| &parents.list));
+        }
+        lists.into_iter().flat_map(|list| &list.secrets).map(|(_, source)| source.clone()).collect()
+    }
+}
+
 /// Where and how requests go.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -141,37 +161,4 @@ pub enum HeaderText {
     Literal(String),
     /// Read when the run begins.
     Secret(SecretSource),
-}
-
-/// How requests are signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// Not at all.
-    None,
-    /// `Authorization: Bearer <token>`.
-    Bearer {
-        /// The token.
-        token: SecretSource,
-    },
-    /// A header of the platform's own.
-    Header {
-        /// The header's name.
-        name: String,
-        /// Its value.
-        value: SecretSource,
-    },
-    /// A query parameter.
-    Query {
-        /// The parameter's name.
-        name: String,
-        /// Its value.
-        value: SecretSource,
-    },
-    /// HTTP Basic.
-    Basic {
-        /// The user's name.
-        username: SecretSource,
-        /// The password.
-        password: SecretSource,
-    },
 }

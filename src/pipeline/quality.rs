@@ -42,7 +42,7 @@ pub struct Limit {
 pub enum LimitValue {
     /// Of a column of whole numbers.
     Int(i64),
-    /// Of a decimal column (or one of millionths): the value times 10 to the power of the column's scale.
+    /// Of a decimal column (or one of millionths or hundredths): the value times 10 to the power of the column's scale.
     Decimal(i128),
     /// Of a column of floats.
     Float(f64),

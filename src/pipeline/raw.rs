@@ -8,29 +8,33 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod auth;
 mod quality;
 mod quotas;
 mod reconcile;
 mod report;
 mod responses;
+mod rows;
 mod scalar;
 mod source;
 
+pub(crate) use auth::{Auth, Credentials, Grant, Jwt, Proof};
 pub(crate) use quality::{ColumnRules, Limit, Quality};
 pub(crate) use quotas::{Counting, Endpoint, Quota, Scope, SharedFile, Usage, WaitUnit, Weights};
 pub(crate) use reconcile::{Metric, Reconcile};
 pub(crate) use report::{Poll, Report, ReportRows};
 pub(crate) use responses::{Action, Fault, Response, Wait};
+pub(crate) use rows::{Column, ColumnType, HourSource, Pick, RecordFormat, Records, Repeated};
 pub(crate) use scalar::{Scalar, Values};
 pub(crate) use source::{
-    Accounts, Batch, Campaigns, Column, ColumnType, HourSource, Join, Listed, Method, Notation, Pagination, Parents,
-    Pick, Records, Repeated, Request, RequestTime, WindowEnd,
+    Accounts, Batch, Campaigns, Join, Listed, Method, Notation, Pagination, Parents, Request, RequestTime, WindowEnd,
 };
 
 /// One hourmark pipeline: a platform's API, its quotas, its columns, its schedule and its place in the lake.
 ///
 /// Lengths of time are written as `500ms`, `30s`, `5m`, `2h` or `3d`; places in a JSON body as keys joined by dots, with
-/// `*` for every element of an array or every value of an object; secrets only as `env:NAME` or `file:PATH`.
+/// `*` for every element of an array or every value of an object, and `?` for a value that may be wrapped in an array;
+/// secrets only as `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "hourmark pipeline")]
@@ -179,41 +183,6 @@ fn half_a_minute() -> String {
 
 fn max_body() -> String {
     "64MB".to_owned()
-}
-
-/// How requests are signed.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// The header `Authorization: Bearer TOKEN`.
-    Bearer {
-        /// The token's whereabouts: `env:NAME` or `file:PATH`.
-        token: String,
-    },
-    /// A header of the platform's own.
-    Header {
-        /// The header's name.
-        name: String,
-        /// The whereabouts of its value: `env:NAME` or `file:PATH`.
-        value: String,
-    },
-    /// A query parameter.
-    Query {
-        /// The parameter's name.
-        name: String,
-        /// The whereabouts of its value: `env:NAME` or `file:PATH`.
-        value: String,
-    },
-    /// HTTP Basic.
-    Basic {
-        /// The whereabouts of the user's name: `env:NAME` or `file:PATH`.
-        username: String,
-        /// The whereabouts of the password: `env:NAME` or `file:PATH`.
-        password: String,
-    },
 }
 
 /// What one request may ask for, and which hours are asked for again.

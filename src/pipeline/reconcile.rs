@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Align, Column, ColumnKind, HourSource, Identity, JsonPath, Pagination, Pipeline, Records, RequestTemplate,
-    WindowRules,
+    Align, Column, ColumnKind, HourSource, Identity, JsonPath, Manner, Pagination, Pipeline, RecordShape, Records,
+    RequestTemplate, WindowRules,
 };
 
 /// Daily totals of accounts, with which the lake is compared.
@@ -16,6 +16,8 @@ pub struct Reconcile {
     pub pagination: Pagination,
     /// Where the rows are in a response.
     pub records: Records,
+    /// How they become rows.
+    pub shape: RecordShape,
     /// Where a row's account is; `None`: the request has one account.
     pub account: Option<JsonPath>,
     /// Where a row's date on the account's clock is.
@@ -31,11 +33,11 @@ pub struct Reconcile {
 /// A column of the lake and its sum over a day in the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
-    /// The declared column: int, decimal or micros.
+    /// The declared column: int, decimal, micros or cents.
     pub column: String,
     /// Where the report has its sum.
     pub from: JsonPath,
-    /// How that is read: int, decimal or micros.
+    /// How that is read: int, decimal, micros or cents.
     pub kind: ColumnKind,
     /// Digits after the point with which both are compared: those of the more exact one.
     pub scale: u8,
@@ -79,13 +81,15 @@ impl Pipeline {
             pick: None,
             default: None,
             required: false,
+            manner: self.manner_of(metric),
         };
         Some(Pipeline {
             campaigns: None,
             request: report.request.clone(),
             pagination: report.pagination.clone(),
             records: report.records.clone(),
-            identity: Identity { account: report.account.clone(), campaign: None, campaign_name: None },
+            shape: report.shape.clone(),
+            identity: Identity { account: report.account.clone(), ..Identity::default() },
             hour: HourSource::Date { from: report.date.clone() },
             columns: report.metrics.iter().map(column).collect(),
             dimensions: Vec::new(),
@@ -94,6 +98,12 @@ impl Pipeline {
             reconcile: None,
             ..self.clone()
         })
+    }
+
+    /// What the report's value is done with before it is kept: the same as with the column's, where both are read alike.
+    fn manner_of(&self, metric: &Metric) -> Manner {
+        let column = self.columns.iter().find(|column| column.name == metric.column && column.kind == metric.kind);
+        column.map(|column| column.manner.clone()).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where rows are in a response, whose they are, how their hour is made, and their columns.
 
 use super::{JsonPath, ZoneRule};
+use crate::time::Pattern;
 
 /// Where rows are in a response.
 #[derive(Debug, Clone)]
@@ -13,8 +14,34 @@ pub struct Records {
     pub nulls: Vec<String>,
 }
 
+/// How records become rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordShape {
+    /// The list in a record each element of which makes a row; `None`: the record is one.
+    pub each: Option<JsonPath>,
+    /// How an answer is written.
+    pub format: RecordFormat,
+    /// Rows without anything but zeros and nulls in their numbers are left away.
+    pub skip_empty: bool,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RecordFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// Comma-separated values.
+    Csv {
+        /// The line that has a cell of this text names the columns; lines before it are skipped.
+        header: String,
+        /// A line whose first cell begins with one of these ends the file.
+        footers: Vec<String>,
+    },
+}
+
 /// Where a row says whose it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// The account's id; `None`: the request has one account.
     pub account: Option<JsonPath>,
@@ -22,6 +49,10 @@ pub struct Identity {
     pub campaign: Option<JsonPath>,
     /// The campaign's name; `None`: from the campaign list, where there is one.
     pub campaign_name: Option<JsonPath>,
+    /// The account's id is what follows this text.
+    pub account_after: Option<String>,
+    /// The campaign's id is what follows this text.
+    pub campaign_after: Option<String>,
 }
 
 /// How a row's hour is made.
@@ -58,6 +89,24 @@ pub enum HourSource {
         /// What a repeated autumn hour's label means.
         repeated: RepeatedHour,
     },
+    /// A text of the platform's own form that names date and hour.
+    Pattern {
+        /// Where it is.
+        from: JsonPath,
+        /// Its forms, the first that fits counts.
+        patterns: Vec<Pattern>,
+        /// On whose clock, where the text has no offset.
+        zone: ZoneRule,
+        /// What a repeated autumn hour's label means.
+        repeated: RepeatedHour,
+    },
+    /// None: values are arrays, and element i is hour i of what was asked for, in UTC.
+    Position {
+        /// Where the body says when the first hour begins.
+        start: Option<JsonPath>,
+        /// Where the body says how long the arrays are.
+        length: Option<JsonPath>,
+    },
     /// A date on the account's clock, of reports on whole days: the first moment of the day. No file can name it for
     /// hourly rows.
     Date {
@@ -92,6 +141,22 @@ pub struct Column {
     pub default: Option<String>,
     /// A row without a value is refused.
     pub required: bool,
+    /// What is done with the value before it is kept.
+    pub manner: Manner,
+}
+
+/// What is done with a column's value before it is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// A decimal's digits beyond its scale are rounded, half to even.
+    Rounded,
+    /// Of a text what follows this one.
+    After(String),
+    /// In accounts with one of these currencies, cents are whole units.
+    Whole(Vec<String>),
 }
 
 /// Takes one value out of a list of `{type, value}` pairs.
@@ -121,6 +186,8 @@ pub enum ColumnKind {
     },
     /// An integer of millionths, kept as a decimal with 6 digits after the point.
     Micros,
+    /// An integer of hundredths, kept as a decimal with 2 digits after the point.
+    Cents,
     /// A 64-bit float.
     Float,
     /// true or false.

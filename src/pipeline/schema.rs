@@ -71,6 +71,7 @@ pub fn data_type(kind: ColumnKind) -> DataType {
         ColumnKind::Int => DataType::Int64,
         ColumnKind::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
         ColumnKind::Micros => DataType::Decimal128(18, 6),
+        ColumnKind::Cents => DataType::Decimal128(20, 2),
         ColumnKind::Float => DataType::Float64,
         ColumnKind::Bool => DataType::Boolean,
         ColumnKind::Timestamp => instant_type(),

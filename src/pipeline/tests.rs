@@ -4,6 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 
 mod answers;
+mod auth;
 mod campaigns;
 mod lists;
 mod meaning;
@@ -11,6 +12,7 @@ mod quality;
 mod quotas;
 mod random;
 mod reconcile;
+mod rows;
 mod schema_file;
 mod shape;
 mod shipped;

@@ -43,6 +43,7 @@ pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
 }
 
 /// What the placeholders stand for in one request.
+#[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     pub(super) accounts: &'a [Account],
     pub(super) campaigns: &'a [String],

@@ -92,7 +92,8 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
         },
         pagination: pages(PaginationKind::Cursor { next: path("next"), more: None, param: "after".into() }),
         records: Records { path: path("rows"), absent_is_empty: false, nulls: vec![] },
-        identity: Identity { account: None, campaign: Some(path("campaign")), campaign_name: None },
+        shape: Default::default(),
+        identity: Identity { campaign: Some(path("campaign")), ..Identity::default() },
         hour: HourSource::Instant { from: path("hour"), zone: ZoneRule::Utc, repeated: RepeatedHour::First },
         columns: vec![Column {
             name: "clicks".into(),
@@ -101,6 +102,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
             pick: None,
             default: None,
             required: true,
+            manner: Default::default(),
         }],
         dimensions: vec![],
         quality: crate::pipeline::Quality::default(),

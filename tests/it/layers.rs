@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("request", 1),
     ("page", 1),
     ("allowance", 1),
+    ("body", 1),
     ("usage", 1),
     ("classify", 1),
     ("retry", 1),

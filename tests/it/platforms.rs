@@ -15,14 +15,14 @@
 
 mod answer;
 pub mod harness;
-mod lake;
+pub mod lake;
 mod matching;
 mod own;
 mod packed;
 pub mod scenario;
 mod server;
 mod vendors;
-mod verdicts;
+pub mod verdicts;
 
 use std::path::Path;
 use std::sync::Mutex;

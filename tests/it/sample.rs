@@ -30,6 +30,7 @@ fn the_sample_page_becomes_rows() {
         campaign_names: &HashMap::new(),
         campaign_currencies: &HashMap::new(),
         window,
+        asked: window,
     };
     let facts = decoder.page(&page, &context, &mut rows).expect("a page");
     assert_eq!((facts.records, facts.outside, facts.next), (11, 0, None));

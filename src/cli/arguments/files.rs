@@ -93,8 +93,17 @@ pub(in crate::cli) struct CheckArguments {
 /// `new`
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NewArguments {
-    /// The pipeline's name: lower-case letters, digits and `_`
-    pub name: String,
+    /// The pipeline's name: lower-case letters, digits and `_`; that of a built-in file writes this file as it is
+    #[arg(required_unless_present = "list")]
+    pub name: Option<String>,
+
+    /// Begins with a copy of this pipeline: one of the folder, a file, or a built-in one
+    #[arg(long, value_name = "PIPELINE", conflicts_with = "list")]
+    pub like: Option<String>,
+
+    /// Lists the built-in pipeline files
+    #[arg(long, conflicts_with = "name")]
+    pub list: bool,
 }
 
 /// `demo`

@@ -43,6 +43,7 @@ pub(in crate::cli) enum CassetteCommand {
     /// Writes a unit's responses as one plain file, without secrets
     #[command(
         after_help = "Examples:\n  hourmark cassette export a1b2c3d4e5f60718 --output report.jsonl --anonymous\n  \
+        hourmark cassette export a1b2c3d4e5f60718 --fixtures tests/fixtures/demo\n  \
         hourmark cassette export data/lake/_raw/demo/2026-11-20/20261120T120000Z-a1b2c3d4e5f60718.jsonl.zst"
     )]
     Export(ExportArguments),
@@ -71,6 +72,11 @@ pub(in crate::cli) struct ExportArguments {
     /// Where to; standard output where it is not given
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+
+    /// Writes answer files, a scenario and the rows for tests into this folder instead: all that the unit's run was
+    /// answered for its accounts. Give the run's own --set again
+    #[arg(long, value_name = "FOLDER", conflicts_with = "output", value_hint = ValueHint::DirPath)]
+    pub fixtures: Option<PathBuf>,
 
     /// Puts short hashes in the place of account ids and names and of campaign names
     #[arg(long)]

@@ -15,6 +15,10 @@ pub(in crate::cli) struct RunArguments {
     /// Only these accounts
     #[arg(long, value_delimiter = ',', value_name = "ID,ID")]
     pub accounts: Vec<String>,
+
+    /// Keeps this run's responses, as `raw = "7d"` in the pipeline file does, and says how to look at them
+    #[arg(long)]
+    pub record: bool,
 }
 
 /// `schedule`
@@ -50,6 +54,10 @@ pub(in crate::cli) struct BackfillArguments {
     /// Reads hours again that were read before; new values replace the old
     #[arg(long)]
     pub again: bool,
+
+    /// Keeps this run's responses, as `raw = "7d"` in the pipeline file does, and says how to look at them
+    #[arg(long)]
+    pub record: bool,
 }
 
 /// `plan`

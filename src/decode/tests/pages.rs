@@ -172,7 +172,7 @@ fn what_is_no_json_is_no_page() {
     let decoder = Decoder::new(&counts());
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
     let context =
-        PageContext { accounts: &[], campaign_names: &HashMap::new(), campaign_currencies: &HashMap::new(), window };
+        PageContext { accounts: &[], campaign_names: &HashMap::new(), campaign_currencies: &HashMap::new(), window, asked: window };
     let error = decoder.page(b"{\"data\":[\"\xff\"]}", &context, &mut decoder.rows()).expect_err("not UTF-8");
     assert_eq!(error.to_string(), "the answer is not a page: byte 11 is not UTF-8");
 }
@@ -266,7 +266,12 @@ fn identities() {
     }
     assert!(refused(&pipeline, row("\"a-2\"", "{}")).ends_with("expected text or a number"));
 
-    pipeline.identity = Identity { account: None, campaign: Some(path("campaign")), campaign_name: Some(path("name")) };
+    pipeline.identity = Identity {
+        account: None,
+        campaign: Some(path("campaign")),
+        campaign_name: Some(path("name")),
+        ..Identity::default()
+    };
     assert!(refused(&pipeline, row("\"3\"", "7")).ends_with("expected one, since 2 accounts were asked for at once"));
     let (batch, _) = read(&pipeline, &format!(r#"{{"data":[{}]}}"#, row("\"3\"", "7"))).expect("a page");
     assert_eq!(
@@ -315,7 +320,7 @@ fn a_refused_page_leaves_the_rows_as_they_were() {
     let accounts = [account("1", "UTC")];
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
     let context =
-        PageContext { accounts: &accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window };
+        PageContext { accounts: &accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window, asked: window };
     let good = record(r#""text":"é","bool":true,"money":1.5,"float":2,"time":1795165200,"last":1"#);
     let sparse = record(r#""last":2"#);
     let bad = record(r#""text":"gone","bool":true,"money":1.5,"float":2"#);

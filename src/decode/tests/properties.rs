@@ -68,7 +68,7 @@ fn a_body_cut_off_anywhere_is_no_page() {
     let names = HashMap::new();
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
     let context =
-        PageContext { accounts: &accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window };
+        PageContext { accounts: &accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window, asked: window };
     let mut rows = decoder.rows();
     for length in 0..body.len() {
         let read = decoder.page(&body.as_bytes()[..length], &context, &mut rows);
@@ -133,7 +133,7 @@ proptest! {
         let decoder = Decoder::new(&shop());
         let accounts = [account("1", "UTC")];
         let window = Window::new(super::at("2026-01-01T00:00:00Z"), super::at("2027-01-01T00:00:00Z")).expect("a window");
-        let context = PageContext { accounts: &accounts, campaign_names: &HashMap::new(), campaign_currencies: &HashMap::new(), window };
+        let context = PageContext { accounts: &accounts, campaign_names: &HashMap::new(), campaign_currencies: &HashMap::new(), window, asked: window };
         for body in [body, broken] {
             let mut rows = decoder.rows();
             match decoder.page(&body, &context, &mut rows) {

@@ -30,6 +30,7 @@ fn kept_list(every: Duration) -> CampaignList {
         pick: None,
         default: None,
         required: false,
+        manner: Default::default(),
     };
     CampaignList { list, currency: Some(path("money")), columns: vec![column("status", ColumnKind::Text)] }
 }

@@ -24,7 +24,7 @@ async fn rotating(fresh_is_good: bool) -> Bench {
     });
     let mut bench = Bench::with(server.await);
     bench.folder = folder;
-    bench.pipeline.auth = Auth::Bearer { token: source };
+    bench.pipeline.auth = Auth::Bearer { token: source, proof: None };
     bench
 }
 

@@ -36,7 +36,7 @@ pub(super) fn account_list(list: Listing) -> AccountList {
     }
 }
 
-async fn with_accounts(script: Vec<Reply>) -> Bench {
+pub(super) async fn with_accounts(script: Vec<Reply>) -> Bench {
     let mut bench = Bench::new(script).await;
     bench.pipeline.accounts = Accounts::Endpoint(Box::new(account_list(listing("/accounts"))));
     bench

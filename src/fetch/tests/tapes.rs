@@ -4,7 +4,7 @@ use super::lists::account_list;
 use super::*;
 use crate::cassette::play::play;
 use crate::cassette::{Cassette, Exchange, FORMAT, Header, Line, RecordedAccount, RecordedRun};
-use crate::pipeline::{AccountList, Accounts, Body, HeaderText, Method};
+use crate::pipeline::{AccountList, Accounts, Body, HeaderText, HourSource, Method};
 
 /// The cassette of what `bench`'s unit came to: its text, its lines and the slice.
 async fn taped(bench: &Bench, unit: &Unit) -> (String, Vec<Line>, Result<Slice, UnitFailure>) {
@@ -27,7 +27,7 @@ async fn taped(bench: &Bench, unit: &Unit) -> (String, Vec<Line>, Result<Slice, 
     (text, lines, result)
 }
 
-fn header(unit: &Unit) -> Header {
+pub(super) fn header(unit: &Unit) -> Header {
     Header {
         cassette: FORMAT,
         hourmark: "0".into(),
@@ -74,6 +74,21 @@ async fn every_exchange_is_recorded_with_what_became_of_it() {
     assert_eq!(all[1].body.as_deref(), Some(full.as_str()));
     let url = plain(&bench, &all[2].url);
     assert!(url.starts_with("http://api/accounts/1/rows?from=") && url.ends_with("&after=t2"), "{url}");
+}
+
+/// Some arrays are as long as what was asked for, though not all of it had ended.
+#[tokio::test]
+async fn what_was_asked_for_is_recorded_beside_what_had_ended() {
+    let body = r#"{"rows":[{"campaign":"a","clicks":[3,4]}],"next":"","from":"2026-11-20T11:00:00Z","length":2}"#;
+    let mut bench = Bench::new(vec![Reply::ok(body)]).await;
+    bench.pipeline.hour = HourSource::Position { start: Some(path("from")), length: Some(path("length")) };
+    let asked = window("2026-11-20T11:00:00Z", "2026-11-20T13:00:00Z");
+    let (_, lines, slice) = taped(&bench, &unit_of(&[account("1", "UTC")], asked)).await;
+    let slice = slice.expect("a slice");
+    assert_eq!((clicks(&slice), slice.outside), (vec![("a".to_owned(), 3)], 1));
+    let Line::Part(part) = &lines[0] else { panic!("{lines:?}") };
+    assert_eq!(part.window.to, at("2026-11-20T12:00:00Z"));
+    assert_eq!(part.asked, Some(asked.into()));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::pipeline::{Column, ColumnKind, JsonPath};
 
 fn column(name: &str, kind: ColumnKind) -> Column {
     let from = JsonPath::parse(name).expect("a path");
-    Column { name: name.to_owned(), from, kind, pick: None, default: None, required: false }
+    Column { name: name.to_owned(), from, kind, pick: None, default: None, required: false, manner: Default::default() }
 }
 
 fn status() -> Vec<Column> {

@@ -18,7 +18,7 @@ impl Checker<'_> {
             let path = path.key(name);
             // A column that is none has no type that could be missing.
             if self.attribute_name(&path, name).is_some() {
-                checked.extend(self.column(&path, name, column));
+                checked.extend(self.column(&path, name, column, None));
             }
         }
         (checked.len() == columns.len()).then_some(checked)

@@ -4,8 +4,9 @@ use chrono::DateTime;
 use indexmap::IndexMap;
 
 use super::super::problem::{KeyPath, expected_one_of, shown};
-use super::super::{Column, ColumnKind, Identity, Pick, raw, schema};
+use super::super::{Column, ColumnKind, Identity, JsonPath, Manner, Pick, raw, schema};
 use super::Checker;
+use super::rows::list_of;
 
 /// Columns that say whose a row is: every row has them, so they have no type.
 pub(super) const IDENTITY: [&str; 3] = ["account_id", "campaign_id", "campaign_name"];
@@ -16,10 +17,11 @@ impl Checker<'_> {
     pub(super) fn identity(&mut self, file: &raw::PipelineFile) -> Option<Identity> {
         let path = KeyPath::root().key("columns");
         let before = self.problems.count();
+        let each = list_of(&file.records);
         let mut places = Vec::new();
         for name in IDENTITY {
-            let place = file.columns.get(name).and_then(|column| self.identity_column(&path.key(name), column));
-            places.push(place);
+            let column = file.columns.get(name);
+            places.push(column.and_then(|column| self.identity_column(&path.key(name), name, column, each.as_ref())));
         }
         if !file.columns.contains_key("campaign_id") {
             let message = "missing key `columns.campaign_id`: expected `{ from = \"...\" }`";
@@ -34,10 +36,19 @@ impl Checker<'_> {
             return None;
         }
         let [account, campaign, campaign_name] = <[_; 3]>::try_from(places).ok()?;
-        Some(Identity { account, campaign, campaign_name })
+        let after = |name: &str| file.columns.get(name).and_then(|column| column.after.clone());
+        let (account_after, campaign_after) = (after(IDENTITY[0]), after(IDENTITY[1]));
+        Some(Identity { account, campaign, campaign_name, account_after, campaign_after })
     }
 
-    fn identity_column(&mut self, path: &KeyPath, column: &raw::Column) -> Option<super::super::JsonPath> {
+    fn identity_column(
+        &mut self,
+        path: &KeyPath,
+        name: &str,
+        column: &raw::Column,
+        each: Option<&JsonPath>,
+    ) -> Option<JsonPath> {
+        let is_id = name != IDENTITY[2];
         let others = [
             ("type", column.kind.is_some()),
             ("precision", column.precision.is_some()),
@@ -45,16 +56,27 @@ impl Checker<'_> {
             ("pick", column.pick.is_some()),
             ("default", column.default.is_some()),
             ("required", column.required),
+            ("round", column.round),
+            ("whole", !column.whole.is_empty()),
+            ("after", column.after.is_some() && !is_id),
         ];
+        let taken = if is_id { "`from` and `after`" } else { "`from`" };
         for (key, given) in others {
             if given {
-                self.wrong(&path.key(key), "cannot be chosen: this column is always text and takes nothing but `from`");
+                let message = format!("cannot be chosen: this column is always text and takes nothing but {taken}");
+                self.wrong(&path.key(key), message);
             }
         }
-        self.place(&path.key("from"), &column.from)
+        self.not_empty(&path.key("after"), column.after.as_deref())?;
+        self.place_in_row(&path.key("from"), &column.from, each)
     }
 
-    pub(super) fn columns(&mut self, columns: &IndexMap<String, raw::Column>) -> Option<Vec<Column>> {
+    /// The declared columns. Where each element of the list `each` in a record makes a row, they may be in there.
+    pub(super) fn columns(
+        &mut self,
+        columns: &IndexMap<String, raw::Column>,
+        each: Option<&JsonPath>,
+    ) -> Option<Vec<Column>> {
         let mut checked = Vec::new();
         let mut declared = 0;
         for (name, column) in columns {
@@ -64,7 +86,7 @@ impl Checker<'_> {
             declared += 1;
             let path = KeyPath::root().key("columns").key(name);
             let good_name = self.column_name(&path, name);
-            let column = self.column(&path, name, column);
+            let column = self.column(&path, name, column, each);
             if let (Some(()), Some(column)) = (good_name, column) {
                 checked.push(column);
             }
@@ -81,28 +103,64 @@ impl Checker<'_> {
         Some(())
     }
 
-    pub(super) fn column(&mut self, path: &KeyPath, name: &str, column: &raw::Column) -> Option<Column> {
-        let from = self.place(&path.key("from"), &column.from);
+    pub(super) fn column(
+        &mut self,
+        path: &KeyPath,
+        name: &str,
+        column: &raw::Column,
+        each: Option<&JsonPath>,
+    ) -> Option<Column> {
+        let from = self.place_in_row(&path.key("from"), &column.from, each);
         let kind = self.column_kind(path, column);
+        let manner = self.manner(path, column);
         let pick = match &column.pick {
             Some(pick) => self.pick(&path.key("pick"), pick).map(Some),
             None => Some(None),
         };
-        let (from, kind, pick) = (from?, kind?, pick?);
         let default = column.default.clone().map(|value| value.0);
-        if let Some(text) = &default
+        if let (Some(text), Some(kind)) = (&default, kind)
             && !fits(kind, text)
         {
             let expected = expected_value(kind);
             self.wrong(&path.key("default"), format!("is {}: expected {expected}", shown(text)));
             return None;
         }
-        Some(Column { name: name.to_owned(), from, kind, pick, default, required: column.required })
+        let (from, kind, pick, manner) = (from?, kind?, pick?, manner?);
+        Some(Column { name: name.to_owned(), from, kind, pick, default, required: column.required, manner })
+    }
+
+    /// What is done with the value: at most one thing, by its type.
+    fn manner(&mut self, path: &KeyPath, column: &raw::Column) -> Option<Manner> {
+        use raw::ColumnType::{Cents, Decimal, Text};
+        let keys = [
+            ("round", column.round, Decimal, "decimal"),
+            ("after", column.after.is_some(), Text, "text"),
+            ("whole", !column.whole.is_empty(), Cents, "cents"),
+        ];
+        let before = self.problems.count();
+        for (key, given, of, word) in keys {
+            if given && column.kind.is_some_and(|kind| kind != of) {
+                self.wrong(&path.key(key), format!("has a meaning only with `type = \"{word}\"`"));
+            }
+        }
+        self.not_empty(&path.key("after"), column.after.as_deref());
+        for (index, currency) in column.whole.iter().enumerate() {
+            self.currency(&path.key("whole").index(index), currency);
+        }
+        if self.problems.count() > before {
+            return None;
+        }
+        Some(match &column.after {
+            Some(text) => Manner::After(text.clone()),
+            None if column.round => Manner::Rounded,
+            None if !column.whole.is_empty() => Manner::Whole(column.whole.clone()),
+            None => Manner::Plain,
+        })
     }
 
     fn column_kind(&mut self, path: &KeyPath, column: &raw::Column) -> Option<ColumnKind> {
         let Some(kind) = column.kind else {
-            let words = "text, int, decimal, micros, float, bool, timestamp";
+            let words = "text, int, decimal, micros, cents, float, bool, timestamp";
             self.report(path, format!("missing key `{}`: expected one of {words}", path.key("type")));
             return None;
         };
@@ -129,6 +187,7 @@ impl Checker<'_> {
             raw::ColumnType::Text => Some(ColumnKind::Text),
             raw::ColumnType::Int => Some(ColumnKind::Int),
             raw::ColumnType::Micros => Some(ColumnKind::Micros),
+            raw::ColumnType::Cents => Some(ColumnKind::Cents),
             raw::ColumnType::Float => Some(ColumnKind::Float),
             raw::ColumnType::Bool => Some(ColumnKind::Bool),
             raw::ColumnType::Timestamp => Some(ColumnKind::Timestamp),
@@ -200,7 +259,7 @@ impl Checker<'_> {
 pub(super) fn fits(kind: ColumnKind, text: &str) -> bool {
     match kind {
         ColumnKind::Text => true,
-        ColumnKind::Int | ColumnKind::Micros => text.parse::<i64>().is_ok(),
+        ColumnKind::Int | ColumnKind::Micros | ColumnKind::Cents => text.parse::<i64>().is_ok(),
         ColumnKind::Decimal { precision, scale } => is_decimal(text, precision, scale),
         ColumnKind::Float => text.parse::<f64>().is_ok_and(f64::is_finite),
         ColumnKind::Bool => text == "true" || text == "false",
@@ -225,6 +284,7 @@ pub(super) fn expected_value(kind: ColumnKind) -> String {
         ColumnKind::Text => "a text".to_owned(),
         ColumnKind::Int => "a 64-bit integer".to_owned(),
         ColumnKind::Micros => "a 64-bit integer of millionths".to_owned(),
+        ColumnKind::Cents => "a 64-bit integer of hundredths".to_owned(),
         ColumnKind::Decimal { precision, scale } => {
             format!("a number of {precision} digits, {scale} of them after the point")
         }

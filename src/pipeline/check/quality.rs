@@ -57,9 +57,10 @@ impl Checker<'_> {
     }
 
     fn column_limit(&mut self, path: &KeyPath, kind: ColumnKind, limit: &raw::Limit) -> Option<Limit> {
-        // In the lake a column of millionths is a decimal, and that is what is compared.
+        // In the lake a column of millionths or hundredths is a decimal, and that is what is compared.
         let kind = match kind {
             ColumnKind::Micros => ColumnKind::Decimal { precision: 18, scale: 6 },
+            ColumnKind::Cents => ColumnKind::Decimal { precision: 20, scale: 2 },
             kind => kind,
         };
         if matches!(kind, ColumnKind::Text | ColumnKind::Bool) {
@@ -73,7 +74,7 @@ impl Checker<'_> {
             ColumnKind::Decimal { scale, .. } => unscaled(text, scale).map(LimitValue::Decimal),
             ColumnKind::Float => text.parse().ok().map(LimitValue::Float),
             ColumnKind::Timestamp => moment(text).map(LimitValue::Moment),
-            ColumnKind::Text | ColumnKind::Bool | ColumnKind::Micros => None,
+            ColumnKind::Text | ColumnKind::Bool | ColumnKind::Micros | ColumnKind::Cents => None,
         };
         match value {
             Some(value) => Some(Limit { text: text.clone(), value }),

@@ -1,8 +1,9 @@
 //! The coarser report with which the lake is compared.
 
 use super::super::problem::{KeyPath, expected_one_of, shown};
-use super::super::{ColumnKind, Metric, Placeholder, Reconcile, RequestTemplate, Tolerance, raw};
+use super::super::{ColumnKind, JsonPath, Metric, Placeholder, Reconcile, RequestTemplate, Tolerance, raw};
 use super::Checker;
+use super::rows::list_of;
 
 /// What may stand in the report's request: it is not about campaigns.
 const ALLOWED: [Placeholder; 6] = [
@@ -25,7 +26,12 @@ impl Checker<'_> {
         let request = self.daily_request(&path, report, file);
         let pagination = self.pagination(&path.key("pagination"), &report.pagination);
         let records = self.records(&path.key("records"), &report.records);
-        let account = self.optional_place(&path.key("account"), &report.account);
+        let shape = self.daily_shape(&path, report);
+        let each = list_of(&report.records);
+        let account = match &report.account {
+            Some(place) => self.place_in_row(&path.key("account"), place, each.as_ref()).map(Some),
+            None => Some(None),
+        };
         if report.account.is_none() && report.request.accounts_per_request > 1 {
             let message = format!(
                 "missing key `{}`: a request has several accounts, so its rows must say whose they are",
@@ -33,7 +39,7 @@ impl Checker<'_> {
             );
             self.report(&path, message);
         }
-        let date = self.place(&path.key("date"), &report.date);
+        let date = self.place_in_row(&path.key("date"), &report.date, each.as_ref());
         let settle = self.duration(&path.key("settle"), &report.settle);
         let metrics = self.metrics(&path.key("metrics"), report, file);
         if self.problems.count() > before {
@@ -43,6 +49,7 @@ impl Checker<'_> {
             request: request?,
             pagination: pagination?,
             records: records?,
+            shape: shape?,
             account: account?,
             date: date?,
             days_per_request: report.days_per_request,
@@ -86,8 +93,8 @@ impl Checker<'_> {
         }
         let mut words = Vec::new();
         for (name, column) in &file.columns {
-            use raw::ColumnType::{Decimal, Int, Micros};
-            if column.kind.is_some_and(|kind| [Decimal, Int, Micros].contains(&kind)) {
+            use raw::ColumnType::{Cents, Decimal, Int, Micros};
+            if column.kind.is_some_and(|kind| [Decimal, Int, Micros, Cents].contains(&kind)) {
                 words.push(name.as_str());
             }
         }
@@ -96,18 +103,25 @@ impl Checker<'_> {
             let path = path.key(name);
             let column = file.columns.get(name).filter(|_| words.contains(&name.as_str()));
             let Some(column) = column else {
-                let none = "but no column is declared as int, decimal or micros".to_owned();
+                let none = "but no column is declared as int, decimal, micros or cents".to_owned();
                 let expected = if words.is_empty() { none } else { expected_one_of(name, &words) };
-                self.wrong(&path, format!("is not a declared int, decimal or micros column: {expected}"));
+                self.wrong(&path, format!("is not a declared int, decimal, micros or cents column: {expected}"));
                 continue;
             };
-            metrics.extend(self.metric(&path, name, metric, column));
+            metrics.extend(self.metric(&path, name, metric, column, list_of(&report.records).as_ref()));
         }
         metrics
     }
 
-    fn metric(&mut self, path: &KeyPath, name: &str, metric: &raw::Metric, column: &raw::Column) -> Option<Metric> {
-        let from = self.place(&path.key("from"), &metric.from);
+    fn metric(
+        &mut self,
+        path: &KeyPath,
+        name: &str,
+        metric: &raw::Metric,
+        column: &raw::Column,
+        each: Option<&JsonPath>,
+    ) -> Option<Metric> {
+        let from = self.place_in_row(&path.key("from"), &metric.from, each);
         let in_lake = number_kind(column.kind?, column.precision, column.scale);
         let kind = match metric.kind {
             None => {
@@ -121,7 +135,7 @@ impl Checker<'_> {
             Some(kind) => {
                 let kind = self.kind(path, kind, metric.precision, metric.scale)?;
                 if scale_of(kind).is_none() {
-                    self.wrong(&path.key("type"), "has no exact sum: expected int, decimal or micros");
+                    self.wrong(&path.key("type"), "has no exact sum: expected int, decimal, micros or cents");
                 }
                 Some(kind)
             }
@@ -174,6 +188,7 @@ fn number_kind(kind: raw::ColumnType, precision: Option<u8>, scale: Option<u8>) 
     match kind {
         raw::ColumnType::Int => Some(ColumnKind::Int),
         raw::ColumnType::Micros => Some(ColumnKind::Micros),
+        raw::ColumnType::Cents => Some(ColumnKind::Cents),
         raw::ColumnType::Decimal => {
             Some(ColumnKind::Decimal { precision: precision?, scale: i8::try_from(scale?).ok()? })
         }
@@ -186,6 +201,7 @@ fn scale_of(kind: ColumnKind) -> Option<u8> {
     match kind {
         ColumnKind::Int => Some(0),
         ColumnKind::Micros => Some(6),
+        ColumnKind::Cents => Some(2),
         ColumnKind::Decimal { scale, .. } => u8::try_from(scale).ok(),
         ColumnKind::Text | ColumnKind::Float | ColumnKind::Bool | ColumnKind::Timestamp => None,
     }

@@ -230,7 +230,7 @@ impl Checker<'_> {
     }
 
     fn place_of_wait(&mut self, path: &KeyPath, wait: &raw::Wait) -> Option<JsonPath> {
-        self.place(&path.key("path"), wait.path.as_deref()?)
+        self.answer_place(&path.key("path"), Some(wait.path.as_deref()?))?
     }
 
     fn steps(&mut self, path: &KeyPath, steps: &[String]) -> Option<WaitSource> {
@@ -246,7 +246,7 @@ impl Checker<'_> {
     }
 
     /// A text that is looked for: the empty one would be found everywhere.
-    fn not_empty(&mut self, path: &KeyPath, text: Option<&str>) -> Option<()> {
+    pub(super) fn not_empty(&mut self, path: &KeyPath, text: Option<&str>) -> Option<()> {
         if text == Some("") {
             self.wrong(path, format!("is {}: expected a text to look for", shown("")));
             return None;

@@ -1,7 +1,7 @@
-//! Where rows and hours come from, and how pages follow each other.
+//! How pages follow each other.
 
 use super::super::problem::KeyPath;
-use super::super::{HourSource, Pagination, PaginationKind, Records, RepeatedHour, raw};
+use super::super::{Pagination, PaginationKind, raw};
 use super::Checker;
 
 impl Checker<'_> {
@@ -44,36 +44,6 @@ impl Checker<'_> {
             max_pages: common.max_pages as usize,
         })
     }
-
-    pub(super) fn records(&mut self, path: &KeyPath, records: &raw::Records) -> Option<Records> {
-        let place = self.places(&path.key("path"), &records.path)?;
-        Some(Records { path: place, absent_is_empty: records.absent_is_empty, nulls: records.nulls.clone() })
-    }
-
-    pub(super) fn hour(&mut self, hour: &raw::HourSource) -> Option<HourSource> {
-        let path = KeyPath::root().key("hour");
-        match hour {
-            raw::HourSource::Instant { from, zone, repeated } => {
-                let from = self.place(&path.key("from"), from);
-                let zone = self.zone_rule(&path.key("zone"), zone);
-                Some(HourSource::Instant { from: from?, zone: zone?, repeated: repeated_hour(*repeated) })
-            }
-            raw::HourSource::DateHour { date, hour, zone, repeated } => {
-                let date = self.place(&path.key("date"), date);
-                let hour = self.place(&path.key("hour"), hour);
-                let zone = self.zone_rule(&path.key("zone"), zone);
-                let repeated = repeated_hour(*repeated);
-                Some(HourSource::DateHour { date: date?, hour: hour?, zone: zone?, repeated })
-            }
-            raw::HourSource::DateRange { date, range, zone, repeated } => {
-                let date = self.place(&path.key("date"), date);
-                let range = self.place(&path.key("range"), range);
-                let zone = self.zone_rule(&path.key("zone"), zone);
-                let repeated = repeated_hour(*repeated);
-                Some(HourSource::DateRange { date: date?, range: range?, zone: zone?, repeated })
-            }
-        }
-    }
 }
 
 /// What all kinds of pagination but `none` have in common.
@@ -103,13 +73,5 @@ pub(super) fn page_param(pagination: &raw::Pagination) -> Option<&String> {
         | raw::Pagination::PageNumber { param, .. }
         | raw::Pagination::Offset { param, .. } => Some(param),
         raw::Pagination::None | raw::Pagination::NextLink { .. } | raw::Pagination::LinkHeader { .. } => None,
-    }
-}
-
-fn repeated_hour(word: raw::Repeated) -> RepeatedHour {
-    match word {
-        raw::Repeated::Folded => RepeatedHour::Folded,
-        raw::Repeated::First => RepeatedHour::First,
-        raw::Repeated::Second => RepeatedHour::Second,
     }
 }

@@ -99,7 +99,7 @@ impl DailyRequest {
 pub(crate) struct Metric {
     /// Where the value is in a row of the report.
     pub from: String,
-    /// How it is read: int, decimal or micros; as the column where it is not given.
+    /// How it is read: int, decimal, micros or cents; as the column where it is not given.
     #[serde(rename = "type")]
     pub kind: Option<ColumnType>,
     /// Digits in all of a decimal, 1 to 38.

@@ -125,7 +125,7 @@ clicks = {"#,
     pipelines/acme.toml:1: `key.0` is "click": a key is a declared text, int or bool column, expected one of campaign_name, date, hour, flag, clicks (did you mean "clicks"?)
     pipelines/acme.toml:1: `key.1` is "price": a key is a declared text, int or bool column, expected one of campaign_name, date, hour, flag, clicks
     pipelines/acme.toml:25: missing key `columns.campaign_id`: expected `{ from = "..." }`
-    pipelines/acme.toml:26: missing key `columns.campaign.type`: expected one of text, int, decimal, micros, float, bool, timestamp
+    pipelines/acme.toml:26: missing key `columns.campaign.type`: expected one of text, int, decimal, micros, cents, float, bool, timestamp
     pipelines/acme.toml:27: `columns.campaign_name.type` cannot be chosen: this column is always text and takes nothing but `from`
     pipelines/acme.toml:27: `columns.campaign_name.from` is "c.*": expected one place, as keys joined by dots without `*`
     pipelines/acme.toml:28: `columns.Spend` is "Spend": expected lower-case letters, digits and underscores, a letter first, 63 at most
@@ -135,7 +135,7 @@ clicks = {"#,
     pipelines/acme.toml:29: `columns.date.from` is "": expected one place, as keys joined by dots without `*`
     pipelines/acme.toml:30: `columns.hour` is a column that every lake has: expected another name
     pipelines/acme.toml:31: `columns.price.default` is "123.4": expected a number of 4 digits, 2 of them after the point
-    pipelines/acme.toml:32: missing key `columns.rate.type`: expected one of text, int, decimal, micros, float, bool, timestamp
+    pipelines/acme.toml:32: missing key `columns.rate.type`: expected one of text, int, decimal, micros, cents, float, bool, timestamp
     pipelines/acme.toml:33: `columns.flag.precision` has a meaning only with `type = "decimal"`
     pipelines/acme.toml:33: `columns.flag.default` is "yes": expected true or false
     "#);

@@ -124,12 +124,12 @@ clicks = { from = "", type = "float", scale = 2, tolerance = "1.5" }"#,
     let text = text.replace("clicks = { type", "rate = { type = \"float\", from = \"r\" }\nclicks = { type");
     assert_snapshot!(problems(&text, &[]), @r#"
     6 problems in `pipelines/acme.toml`
-    pipelines/acme.toml:37: `reconcile.metrics.click` is not a declared int, decimal or micros column: expected one of clicks (did you mean "clicks"?)
-    pipelines/acme.toml:38: `reconcile.metrics.campaign_id` is not a declared int, decimal or micros column: expected one of clicks
-    pipelines/acme.toml:39: `reconcile.metrics.rate` is not a declared int, decimal or micros column: expected one of clicks
+    pipelines/acme.toml:37: `reconcile.metrics.click` is not a declared int, decimal, micros or cents column: expected one of clicks (did you mean "clicks"?)
+    pipelines/acme.toml:38: `reconcile.metrics.campaign_id` is not a declared int, decimal, micros or cents column: expected one of clicks
+    pipelines/acme.toml:39: `reconcile.metrics.rate` is not a declared int, decimal, micros or cents column: expected one of clicks
     pipelines/acme.toml:40: `reconcile.metrics.clicks.from` is "": expected one place, as keys joined by dots without `*`
     pipelines/acme.toml:40: `reconcile.metrics.clicks.scale` has a meaning only with `type = "decimal"`
-    pipelines/acme.toml:40: `reconcile.metrics.clicks.type` has no exact sum: expected int, decimal or micros
+    pipelines/acme.toml:40: `reconcile.metrics.clicks.type` has no exact sum: expected int, decimal, micros or cents
     "#);
     let wrong = |tolerance: &str| {
         let metric = format!("clicks = {{ from = \"clicks\", tolerance = {tolerance} }}");

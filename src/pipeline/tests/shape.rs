@@ -72,7 +72,7 @@ fn keys_of_another_kind() {
         format!("{SMALL}\n[pagination]\nkind = \"link_header\"\nnext = \"a\"\n").replace("kind = \"bearer\"\n", "");
     assert_snapshot!(problems(&text, &[]), @r#"
     2 problems in `pipelines/acme.toml`
-    pipelines/acme.toml:6: missing key `auth.kind`: expected one of none, bearer, header, query, basic
+    pipelines/acme.toml:6: missing key `auth.kind`: expected one of none, bearer, header, query, basic, oauth2, oauth1
     pipelines/acme.toml:29: unknown key `pagination.next` with kind "link_header": expected one of kind, page_size, page_size_param, max_pages
     "#);
 }
@@ -185,8 +185,8 @@ fn shape_and_meaning_at_once() {
     7 problems in `pipelines/acme.toml`
     pipelines/acme.toml:1: `schedule` is "hourly": expected five fields (minute, hour, day of month, month, day of week) as in 5 * * * *
     pipelines/acme.toml:19: missing key `records.path`: expected a text in quotes
-    pipelines/acme.toml:20: unknown key `records.paht`: expected one of path, absent_is_empty, nulls (did you mean "path"?)
-    pipelines/acme.toml:28: `columns.clicks.type` is "integer": expected one of text, int, decimal, micros, float, bool, timestamp (did you mean "int"?)
+    pipelines/acme.toml:20: unknown key `records.paht`: expected one of path, absent_is_empty, nulls, each, format, csv_header, csv_footers, skip_empty (did you mean "path"?)
+    pipelines/acme.toml:28: `columns.clicks.type` is "integer": expected one of text, int, decimal, micros, cents, float, bool, timestamp (did you mean "int"?)
     pipelines/acme.toml:30: `window.settle` is "soon": expected a length of time such as 500ms, 30s, 5m, 2h or 3d
     pipelines/acme.toml:32: `retry.attempts` is 0: expected 1 to 100
     pipelines/acme.toml: --set: `request.path` is not a path: expected one such as /v1/metrics, without a query (that is `query`)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -38,13 +39,17 @@ pub fn differences(folder: &Path, expected: &Table) -> Vec<String> {
     if let Some(wrong) = unequal_sums("the lake", &sums, expected) {
         problems.push(wrong);
     }
-    if let Some(python) = python("the rows of platforms").filter(|_| !files(folder).is_empty()) {
-        problems.extend(unequal("DuckDB", &by_duckdb(&python, folder, "rows", &expected.columns), expected));
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let found = PYTHON.get_or_init(|| python("reading the rows of platforms"));
+    if let Some(python) = found.as_ref().filter(|_| !files(folder).is_empty()) {
+        problems.extend(unequal("DuckDB", &by_duckdb(python, folder, "rows", &expected.columns), expected));
         let summed = summed(expected);
         if !summed.is_empty() {
-            let printed = by_duckdb(&python, folder, "sums", &summed);
-            let found =
-                printed.rows.iter().map(|row| ((row[0].clone(), row[1].clone()), row[2..].iter().map(exact).collect()));
+            let printed = by_duckdb(python, folder, "sums", &summed);
+            let found = printed
+                .rows
+                .iter()
+                .map(|row| ((row[0].clone(), row[1].clone()), row[2..].iter().map(|sum| exact(sum)).collect()));
             problems.extend(unequal_sums("DuckDB", &found.collect(), expected));
         }
     }
@@ -56,6 +61,14 @@ impl Table {
     pub fn parse(text: &str) -> Table {
         let mut lines = csv(text).into_iter();
         Table { columns: lines.next().unwrap_or_default(), rows: lines.collect() }
+    }
+
+    /// The columns in this order, as far as there are such.
+    pub fn sort_columns(&mut self, order: &[String]) {
+        let places: Vec<usize> = order.iter().filter_map(|name| self.column(name)).collect();
+        let sorted = |row: &Vec<String>| places.iter().map(|place| row[*place].clone()).collect();
+        self.rows = self.rows.iter().map(sorted).collect();
+        self.columns = sorted(&self.columns);
     }
 
     fn column(&self, name: &str) -> Option<usize> {
@@ -137,8 +150,8 @@ fn unequal_sums(reader: &str, found: &Sums, expected: &Table) -> Option<String> 
 }
 
 /// A decimal in units of 10^-12; null counts nothing.
-fn exact(text: &String) -> i128 {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text.as_str()), |digits| (-1, digits));
+fn exact(text: &str) -> i128 {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().expect("digits") };
     let part: i128 = format!("{part:0<12}").parse().expect("digits");
