@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::DecodeError;
 use super::cell::Value;
-use super::row::{Declared, Refused};
+use super::columns::Declared;
+use super::row::Refused;
 use super::rows::Growing;
 use super::tree::Tree;
 use super::walk::{self, Record};

@@ -15,6 +15,7 @@
 //! | `cell`, `number`, `moment` | one slot's text as a typed value; no float on the way, except for float columns |
 //! | `hour` | a row's hour, put on the account's clock |
 //! | `identity` | whose a row is |
+//! | `columns` | declared columns: where their values are, and how they are read |
 //! | `row` | one record: identity, hour, columns, fingerprint |
 //! | `rows` | the growing columns, cut back to where they were when a page is refused |
 //! | `texts` | the same rules for a column of texts that gets another type |
@@ -33,6 +34,7 @@ use crate::unit::Account;
 
 mod attributes;
 mod cell;
+mod columns;
 mod csv;
 mod each;
 mod hour;
@@ -97,6 +99,14 @@ impl PageContext<'_> {
     /// The hours that were asked for, in UTC.
     fn asked_hours(&self) -> Vec<Instant> {
         hours_in(self.asked, Tz::UTC).collect()
+    }
+
+    /// The currency of a row's money: the account's, or the campaign's where that is not known; empty where neither is.
+    fn currency_of<'c>(&'c self, account: &'c Account, campaign: &str) -> &'c str {
+        match account.currency.as_str() {
+            "" => self.campaign_currencies.get(campaign).map_or("", String::as_str),
+            known => known,
+        }
     }
 }
 
