@@ -135,8 +135,10 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Fetches and publishes what is due now
-    #[command(after_help = "Examples:\n  hourmark run\n  hourmark run demo --workers 4\n  hourmark run demo --record\n  \
-        hourmark run demo --set api.base_url=http://127.0.0.1:8787")]
+    #[command(
+        after_help = "Examples:\n  hourmark run\n  hourmark run demo --workers 4\n  hourmark run demo --record\n  \
+        hourmark run demo --set api.base_url=http://127.0.0.1:8787"
+    )]
     Run(RunArguments),
 
     /// Runs pipelines on their cron schedules until it is stopped

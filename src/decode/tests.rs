@@ -175,8 +175,7 @@ fn decode_ended(
     let names = HashMap::from([("7".to_owned(), "Spring".to_owned())]);
     let mut rows = decoder.rows();
     let currencies = HashMap::new();
-    let context =
-        PageContext { accounts, campaign_names: &names, campaign_currencies: &currencies, window, asked };
+    let context = PageContext { accounts, campaign_names: &names, campaign_currencies: &currencies, window, asked };
     let facts = decoder.page(body, &context, &mut rows)?;
     let batch = rows.finish(at("2026-11-20T12:00:00Z"));
     assert_eq!(batch.schema(), *decoder.schema());

@@ -169,7 +169,11 @@ impl TokenDesk {
             method: Method::Post,
             url: self.rules.token_url.clone(),
             query,
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().chain(agent).collect(),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .chain(agent)
+                .collect(),
             body: RequestBody::Form(form),
             signed: true,
         };

@@ -277,7 +277,8 @@ mod tests {
         acme.campaigns = Some(CampaignList { list, currency: None, columns: Vec::new() });
         assert!(due(&acme, Ask::Due).is_empty(), "a list without attributes");
         let (name, from, kind) = ("status".to_owned(), path("status"), ColumnKind::Text);
-        let status = Column { name, from, kind, pick: None, default: None, required: false, manner: Default::default() };
+        let status =
+            Column { name, from, kind, pick: None, default: None, required: false, manner: Default::default() };
         acme.campaigns.as_mut().expect("a list").columns.push(status);
         assert_eq!(due(&acme, Ask::Due), ["3", "4", "1"]);
         assert_eq!(due(&acme, Ask::Repair), ["3"]);

@@ -171,8 +171,13 @@ fn what_is_no_json_is_no_page() {
     }
     let decoder = Decoder::new(&counts());
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
-    let context =
-        PageContext { accounts: &[], campaign_names: &HashMap::new(), campaign_currencies: &HashMap::new(), window, asked: window };
+    let context = PageContext {
+        accounts: &[],
+        campaign_names: &HashMap::new(),
+        campaign_currencies: &HashMap::new(),
+        window,
+        asked: window,
+    };
     let error = decoder.page(b"{\"data\":[\"\xff\"]}", &context, &mut decoder.rows()).expect_err("not UTF-8");
     assert_eq!(error.to_string(), "the answer is not a page: byte 11 is not UTF-8");
 }
@@ -319,8 +324,13 @@ fn a_refused_page_leaves_the_rows_as_they_were() {
     let names = HashMap::new();
     let accounts = [account("1", "UTC")];
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
-    let context =
-        PageContext { accounts: &accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window, asked: window };
+    let context = PageContext {
+        accounts: &accounts,
+        campaign_names: &names,
+        campaign_currencies: &HashMap::new(),
+        window,
+        asked: window,
+    };
     let good = record(r#""text":"é","bool":true,"money":1.5,"float":2,"time":1795165200,"last":1"#);
     let sparse = record(r#""last":2"#);
     let bad = record(r#""text":"gone","bool":true,"money":1.5,"float":2"#);

@@ -67,8 +67,13 @@ fn a_body_cut_off_anywhere_is_no_page() {
     let accounts = [account("1", "UTC")];
     let names = HashMap::new();
     let window = Window::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).expect("a window");
-    let context =
-        PageContext { accounts: &accounts, campaign_names: &names, campaign_currencies: &HashMap::new(), window, asked: window };
+    let context = PageContext {
+        accounts: &accounts,
+        campaign_names: &names,
+        campaign_currencies: &HashMap::new(),
+        window,
+        asked: window,
+    };
     let mut rows = decoder.rows();
     for length in 0..body.len() {
         let read = decoder.page(&body.as_bytes()[..length], &context, &mut rows);

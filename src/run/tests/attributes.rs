@@ -47,7 +47,8 @@ async fn scene(said: &Said) -> Scene {
         verbatim: true,
     };
     let (name, from, kind) = ("status".to_owned(), path("status"), ColumnKind::Text);
-    let columns = vec![Column { name, from, kind, pick: None, default: None, required: false, manner: Default::default() }];
+    let columns =
+        vec![Column { name, from, kind, pick: None, default: None, required: false, manner: Default::default() }];
     scene.pipeline.campaigns = Some(CampaignList { list, currency: None, columns });
     scene
 }

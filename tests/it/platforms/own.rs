@@ -119,7 +119,6 @@ const ANSWERS: &[(&str, &str)] = &[
             "{\"rows\":[{\"campaign\":9007199254740993,\"name\":\"Shoes, \\\"red\\\"\",\"hour\":\"2026-11-02T11:00:00Z\"}]}"}"#,
     ),
     ("throttled.json", r#"{"status": 429, "headers": {"retry-after": "0"}, "body": {"error": "slow down"}}"#),
-    
     ("empty.json", r#"{"body": {"rows": []}}"#),
     ("transient.json", r#"{"status": 502, "text": "<html></html>"}"#),
     ("permanent.json", r#"{"status": 400, "body": {"error": "no"}}"#),

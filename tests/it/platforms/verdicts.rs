@@ -137,8 +137,13 @@ fn decodes(pipeline: &Pipeline, answer: &Answer) -> bool {
     let window = Window::new(moment("2026-11-01T00:00:00Z"), moment("2026-11-02T00:00:00Z")).expect("a window");
     let names = HashMap::new();
     let currencies = HashMap::new();
-    let context =
-        PageContext { accounts: &[account], campaign_names: &names, campaign_currencies: &currencies, window, asked: window };
+    let context = PageContext {
+        accounts: &[account],
+        campaign_names: &names,
+        campaign_currencies: &currencies,
+        window,
+        asked: window,
+    };
     let decoder = Decoder::new(pipeline);
     decoder.page(&answer.body, &context, &mut decoder.rows()).is_ok()
 }
