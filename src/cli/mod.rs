@@ -22,6 +22,7 @@ mod rewrite;
 mod runs;
 mod screen;
 mod settings;
+mod signed_by;
 mod simulate;
 mod status;
 mod why;
