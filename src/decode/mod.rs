@@ -47,6 +47,7 @@ mod tree;
 mod unknown;
 mod walk;
 
+pub use csv::cells_of;
 pub use rows::Rows;
 pub use texts::{WrongText, column_of_texts};
 pub use unknown::{UNKNOWN_KEPT, UnknownFields};

@@ -19,6 +19,7 @@ use crate::pipeline::{
 use crate::time::Instant;
 
 mod contracts;
+mod cost;
 mod csv;
 mod each;
 mod hours;
