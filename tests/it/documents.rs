@@ -91,7 +91,7 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn commands_in_the_documents_run() {
     let api = Api::start(&["--accounts", "2", "--campaigns", "2", "--clock", NOW]);
-    let sandbox = Sandbox::new(&api, Some(NOW));
+    let sandbox = Sandbox::new(&api, Some(NOW)).with_campaigns();
     sandbox.run(&["run", "demo", "--set", "raw=7d"]).expect_code(0);
     let mut run = 0;
     for document in [

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr)]
 
 mod answers;
+mod campaigns;
 mod commands;
 mod contract;
 mod disk;

@@ -9,7 +9,7 @@ use crate::decode::{ListedCampaign, attributes};
 use crate::merge::CampaignReading;
 use crate::pipeline::schema::versions_schema;
 use crate::pipeline::{
-    CampaignList, Column, ColumnKind, JsonPath, Listing, Pagination, PaginationKind, Parameters, Records,
+    Body, CampaignList, Column, ColumnKind, JsonPath, Listing, Method, Pagination, PaginationKind, Parameters, Records,
 };
 use crate::query::QueryInput;
 use crate::time::Instant;
@@ -30,6 +30,11 @@ fn list(columns: &[(&str, ColumnKind)]) -> CampaignList {
         required: false,
     };
     let list = Listing {
+        method: Method::Get,
+        secrets: Vec::new(),
+        body: Body::None,
+        server: None,
+        id_after: None,
         path: "/campaigns".into(),
         query: Parameters::default(),
         pagination: Pagination { kind: PaginationKind::None, page_size: 0, page_size_param: None, max_pages: 1 },
@@ -45,8 +50,13 @@ fn list(columns: &[(&str, ColumnKind)]) -> CampaignList {
 /// The lake follows the list of account `1` of `pipeline`: ids, and the texts of the items.
 async fn follow(lake: &Lake, pipeline: &str, columns: &[(&str, ColumnKind)], moment: &str, items: &[(&str, &str)]) {
     let list = list(columns);
-    let account =
-        Account { id: "1".into(), name: "Shop".into(), time_zone: chrono_tz::Tz::UTC, currency: "EUR".into() };
+    let account = Account {
+        id: "1".into(),
+        name: "Shop".into(),
+        time_zone: chrono_tz::Tz::UTC,
+        currency: "EUR".into(),
+        parent: String::new(),
+    };
     let listed: Vec<ListedCampaign<'_>> =
         items.iter().map(|(id, text)| ListedCampaign { id, name: "N", currency: "", text }).collect();
     let rows = attributes(&list, pipeline, &account, &listed, at(moment)).expect("attributes");
