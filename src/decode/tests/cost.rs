@@ -35,7 +35,13 @@ fn what_a_long_page_costs() {
     let mut pipeline = pipeline(["clicks", "impressions", "spend"].map(nested).to_vec());
     pipeline.records.path = path("?.results");
     let (decoder, accounts, names) = (Decoder::new(&pipeline), [account("1", "UTC")], HashMap::new());
-    let context = PageContext { accounts: &accounts, campaign_names: &names, window: year(), asked: year() };
+    let context = PageContext {
+        accounts: &accounts,
+        campaign_names: &names,
+        campaign_currencies: &HashMap::new(),
+        window: year(),
+        asked: year(),
+    };
     let decoded = mean(|| {
         let facts = decoder.page(body.as_bytes(), &context, &mut decoder.rows()).expect("a page");
         assert_eq!(facts.records, rows.len());
