@@ -15,7 +15,8 @@ const GIVEN: &str = "hunter2-given";
 /// The refresh tokens that were spent, in order.
 type Spent = Arc<Mutex<Vec<String>>>;
 
-/// Runs the demo's pipeline `times` times against a token endpoint that answers as `answer` says.
+/// Reads a day of the demo's pipeline `times` times, with a token endpoint that answers as `answer` says. A run that has
+/// nothing to ask for needs no token.
 fn runs(sandbox: &Sandbox, times: usize, answer: fn(&str) -> Response) -> (Vec<Ran>, Vec<String>) {
     let spent = Spent::default();
     let seen = spent.clone();
@@ -36,7 +37,8 @@ fn runs(sandbox: &Sandbox, times: usize, answer: fn(&str) -> Response) -> (Vec<R
         let mut all = Vec::new();
         for _ in 0..times {
             let url = format!("auth.token_url={url}");
-            let mut command = sandbox.command(&["run", "demo", "--set", "window.history=1d", "--set", &url]);
+            let day = ["backfill", "demo", "--from", "2026-11-18", "--to", "2026-11-19", "--again"];
+            let mut command = sandbox.command(&[&day[..], &["--set", &url]].concat());
             command.env("IT_ID", "hunter2-id").env("IT_SECRET", "hunter2-secret").env("IT_REFRESH", GIVEN);
             command.env("HOURMARK_LOG", "trace");
             let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
