@@ -11,7 +11,8 @@ use url::form_urlencoded;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::format::{Exchange, Header, Line};
-use crate::pipeline::Pipeline;
+use crate::decode::cells_of;
+use crate::pipeline::{JsonPath, Pipeline};
 
 /// Shorter ids are parts of everything: they are replaced only where quotes, `/`, `=` or `,` enclose them.
 const SHORTEST: usize = 4;
@@ -61,7 +62,7 @@ impl Disguise {
         Disguise { words }
     }
 
-    /// `text` with every known name replaced, in plain text, in JSON and in URLs.
+    /// `text` with every known name replaced, in plain text, in JSON, in comma-separated values and in URLs.
     pub fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (word, replacement) in &self.words {
@@ -69,7 +70,9 @@ impl Disguise {
             let encoded: String = form_urlencoded::byte_serialize(word.as_bytes()).collect();
             let escaped = serde_json::Value::from(word.as_str()).to_string();
             let escaped = &escaped[1..escaped.len() - 1];
-            for form in [encoded.replace('+', "%20"), encoded, escaped.to_owned(), escaped.replace('/', "\\/")] {
+            let quoted = word.replace('"', "\"\"");
+            for form in [encoded.replace('+', "%20"), encoded, escaped.to_owned(), escaped.replace('/', "\\/"), quoted]
+            {
                 if form != *word {
                     text = replaced(&text, &form, replacement);
                 }
@@ -143,20 +146,33 @@ impl Disguise {
 pub fn campaigns_in(lines: &[Line], pipeline: &Pipeline) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let identity = &pipeline.identity;
+    let places = [(&identity.campaign, identity.campaign_after.as_deref()), (&identity.campaign_name, None)];
     for line in lines {
         let Line::Exchange(exchange) = line else { continue };
-        let Some(document) = exchange.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok()) else {
-            continue;
-        };
-        for records in pipeline.records.path.values_in(&document) {
-            for record in records.as_array().map_or(std::slice::from_ref(records), Vec::as_slice) {
-                let places = identity.campaign.iter().chain(&identity.campaign_name);
-                for value in places.flat_map(|place| place.values_in(record)) {
-                    match value {
-                        Value::String(text) => found.insert(text.clone()),
-                        Value::Number(number) => found.insert(number.to_string()),
-                        _ => false,
-                    };
+        let Some(body) = exchange.body.as_deref() else { continue };
+        for (place, after) in &places {
+            let Some(place) = place else { continue };
+            for text in texts_at(place, body, pipeline) {
+                // What stands before the id is the platform's and stays, or the page could not be read any more.
+                let text = after.and_then(|after| text.split_once(after)).map_or(text.as_str(), |(_, id)| id);
+                found.insert(text.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The texts at a `place` of each record in a body.
+fn texts_at(place: &JsonPath, body: &str, pipeline: &Pipeline) -> Vec<String> {
+    let mut found = cells_of(body, &pipeline.shape.format, &[&place.to_string()]);
+    let Ok(document) = serde_json::from_str::<Value>(body) else { return found };
+    for records in pipeline.records.path.values_in(&document) {
+        for record in records.as_array().map_or(std::slice::from_ref(records), Vec::as_slice) {
+            for value in place.values_in(record) {
+                match value {
+                    Value::String(text) => found.push(text.clone()),
+                    Value::Number(number) => found.push(number.to_string()),
+                    _ => {}
                 }
             }
         }
@@ -212,6 +228,7 @@ fn encloses(neighbour: Option<char>, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::RecordFormat;
 
     fn disguise(words: &[&str]) -> Disguise {
         let words = words.iter().map(|word| ((*word).to_owned(), replacement(word, "account", 7))).collect();
@@ -230,6 +247,24 @@ mod tests {
             format!(r#"{{"id":{number},"name":"{name}","spend":1000017}}"#)
         );
         assert!(number.len() == 6 && number != "100001" && number.parse::<u64>().is_ok(), "{number}");
+    }
+
+    #[test]
+    fn names_in_comma_separated_values_are_found_and_replaced() {
+        let body =
+            "\u{feff}\"Rows: 2\"\n\n\"hour\",\"campaign\",\"name\"\n\"9\",\"urn:c:4200011\",\"Shoes, \"\"A\"\"\"\n";
+        let mut pipeline = crate::request::tests::pipeline("http://api.test");
+        pipeline.identity.campaign_after = Some("urn:c:".into());
+        pipeline.identity.campaign_name = JsonPath::parse("name");
+        pipeline.shape.format = RecordFormat::Csv { header: "campaign".into(), footers: Vec::new() };
+        let exchange = Exchange { body: Some(body.into()), ..Exchange::default() };
+        let campaigns = campaigns_in(&[Line::Exchange(Box::new(exchange))], &pipeline);
+        assert_eq!(campaigns.iter().map(String::as_str).collect::<Vec<_>>(), ["4200011", "Shoes, \"A\""]);
+        let disguise = disguise(&["4200011", "Shoes, \"A\""]);
+        let (id, name) = (replacement("4200011", "account", 7), replacement("Shoes, \"A\"", "account", 7));
+        let expected =
+            format!("\u{feff}\"Rows: 2\"\n\n\"hour\",\"campaign\",\"name\"\n\"9\",\"urn:c:{id}\",\"{name}\"\n");
+        assert_eq!(disguise.text(body), expected);
     }
 
     #[test]

@@ -273,7 +273,7 @@ fn exchange(pipeline: &Pipeline, asked: &Asked<'_>) -> String {
         quoted(url.path()),
         pairs(url.query().unwrap_or_default())
     );
-    if let Auth::Bearer { token: SecretSource::Env(name) } = &pipeline.auth {
+    if let Auth::Bearer { token: SecretSource::Env(name), .. } = &pipeline.auth {
         text.push_str(&format!("headers = {{ authorization = {} }}\n", quoted(&format!("Bearer {}", made_up(name)))));
     }
     if let Some(body) = asked.exchange.request_body.as_deref().filter(|body| !body.is_empty()) {
@@ -343,7 +343,7 @@ mod tests {
 
     fn made(exchanges: &[Exchange]) -> BTreeMap<String, String> {
         let mut pipeline = pipeline("https://api.kestrel.example/v1");
-        pipeline.auth = Auth::Bearer { token: SecretSource::Env("KESTREL_TOKEN".to_owned()) };
+        pipeline.auth = Auth::Bearer { token: SecretSource::Env("KESTREL_TOKEN".to_owned()), proof: None };
         let recorded = Recorded {
             pipeline: &pipeline,
             now: "2026-11-20T12:00:00Z".parse().expect("a moment"),

@@ -1,5 +1,6 @@
 //! Records one unit's exchanges, compressed as they come: what is held in memory is the compressed bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,7 @@ use reqwest::header::HeaderMap;
 use zstd::stream::write::Encoder;
 
 use super::format::{Exchange, Header, Line, PartLine, is_harmless};
+use crate::body::unpack;
 use crate::decode::PageContext;
 use crate::error::{Error, Result};
 use crate::http::client::{Client, Response};
@@ -16,6 +18,8 @@ use crate::request::{Request, RequestBody, method_word};
 use crate::secret::{Secret, mask};
 
 const LEVEL: i32 = 3;
+/// A larger archive is kept as it came.
+const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
 /// Two to this power of bytes are looked back over: enough for a page to be found in the next one, and little memory
 /// for each worker.
 const WINDOW_LOG: u32 = 20;
@@ -257,7 +261,10 @@ fn headers(headers: &HeaderMap, declared: &[String], secrets: &[Secret]) -> Vec<
 }
 
 /// A body that is not UTF-8 is kept as it is, unless a secret is in it: then the text around it is all that is kept.
+/// Archives are kept unpacked: whoever reads them again does not mind, and only in a text can secrets be found.
 fn set_body(exchange: &mut Exchange, bytes: &[u8], secrets: &[Secret]) {
+    let unpacked = unpack(bytes, MOST_UNPACKED).unwrap_or(Cow::Borrowed(bytes));
+    let bytes = unpacked.as_ref();
     match std::str::from_utf8(bytes) {
         Ok(text) => exchange.body = Some(mask(text, secrets)),
         Err(_) => {

@@ -3,11 +3,8 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Outcome, Result};
-use crate::http::oauth2::Identity;
 use crate::page::PageCursor;
-use crate::pipeline::{
-    self, Accounts, Align, Auth, ClientSecret, Counting, Endpoint, Grant, OAuth2, Pipeline, Placeholder, Quota,
-};
+use crate::pipeline::{self, Accounts, Align, Counting, Endpoint, Pipeline, Placeholder, Quota};
 use crate::request::{Request, Whose, listing_request, metrics_request, uses};
 use crate::run::first_hour;
 use crate::time::{Instant, Window, date_at, day};
@@ -18,6 +15,7 @@ use super::live;
 use super::report::span;
 use super::screen::Screen;
 use super::settings::Settings;
+use super::signed_by::{auth_line, unusable_files};
 
 /// Stands in requests where only the platform knows the id.
 const SAMPLE_ID: &str = "ACCOUNT";
@@ -80,7 +78,7 @@ fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
         lines.push(format!("  quota       {}", quota_line(quota)));
     }
     lines.push(format!("  signed by   {}", auth_line(&pipeline.auth)));
-    for line in unusable_secrets(&pipeline.auth) {
+    for line in unusable_files(&pipeline.auth) {
         lines.push(format!("  not yet     {line}"));
     }
     for (what, request) in first_requests(pipeline, now)? {
@@ -125,55 +123,6 @@ fn accounts_line(pipeline: &Pipeline) -> String {
 fn columns_line(pipeline: &Pipeline) -> String {
     let names: Vec<&str> = pipeline.columns.iter().map(|column| column.name.as_str()).collect();
     names.join(", ")
-}
-
-/// How requests are signed, with where the secret is and not what it is.
-fn auth_line(auth: &Auth) -> String {
-    match auth {
-        Auth::None => "nothing".to_owned(),
-        Auth::Bearer { token, proof: None } => format!("bearer token from {token}"),
-        Auth::Bearer { token, proof: Some(proof) } => {
-            format!("bearer token from {token}, parameter `{}` made of it with {}", proof.param, proof.secret)
-        }
-        Auth::Header { name, value } => format!("header `{name}` from {value}"),
-        Auth::Query { name, value } => format!("parameter `{name}` from {value}"),
-        Auth::Basic { username, password } => format!("HTTP Basic, {username} and {password}"),
-        Auth::OAuth2(rules) => oauth2_line(rules),
-        Auth::OAuth1 { consumer_key, consumer_secret, token, token_secret } => {
-            format!("OAuth 1, app {consumer_key} and {consumer_secret}, token {token} and {token_secret}")
-        }
-    }
-}
-
-fn oauth2_line(rules: &OAuth2) -> String {
-    let mut line = format!("OAuth 2, access tokens from {}", rules.token_url);
-    if let Grant::RefreshToken { token, keep } = &rules.grant {
-        line.push_str(&format!(" for the refresh token from {token}"));
-        if let Some(path) = keep {
-            line.push_str(&format!(" (newer ones are kept in {})", path.display()));
-        }
-    }
-    line.push_str(&format!(", client {}", rules.client_id));
-    match &rules.client_secret {
-        ClientSecret::None => {}
-        ClientSecret::Secret(secret) => line.push_str(&format!(" and {secret}")),
-        ClientSecret::Jwt(jwt) => {
-            line.push_str(&format!(" and a token signed with {}, {} and {}", jwt.key, jwt.key_id, jwt.issuer));
-        }
-    }
-    line
-}
-
-/// What of the secrets cannot be used as things stand: who checks a file need not have them.
-fn unusable_secrets(auth: &Auth) -> Vec<String> {
-    let mut lines = Vec::new();
-    for source in auth.sources() {
-        lines.extend(source.resolve().err().map(|error| error.to_string()));
-    }
-    if let (Auth::OAuth2(rules), []) = (auth, lines.as_slice()) {
-        lines.extend(Identity::read(rules).err().map(|error| error.to_string()));
-    }
-    lines
 }
 
 /// The requests that a first run begins with, for a made-up account where the platform lists them.

@@ -26,6 +26,7 @@ mod rewrite;
 mod runs;
 mod screen;
 mod settings;
+mod signed_by;
 mod simulate;
 mod status;
 mod why;

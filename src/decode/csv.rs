@@ -9,6 +9,7 @@ use super::row::RowReader;
 use super::tree::Tree;
 use super::unknown::Noted;
 use crate::body::words;
+use crate::pipeline::RecordFormat;
 
 /// How a file is read.
 #[derive(Debug)]
@@ -17,6 +18,26 @@ pub(super) struct CsvPlan {
     pub(super) header: String,
     /// A line whose first cell begins with one of these ends the file.
     pub(super) footers: Vec<String>,
+}
+
+/// The texts in those columns of a file that `names` names, as far as it can be read.
+pub fn cells_of(text: &str, format: &RecordFormat, names: &[&str]) -> Vec<String> {
+    let RecordFormat::Csv { header, .. } = format else { return Vec::new() };
+    let text = text.trim_start_matches('\u{feff}');
+    let mut lines = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut places: Option<Vec<usize>> = None;
+    let mut found = Vec::new();
+    for cells in lines.records().map_while(Result::ok) {
+        match &places {
+            Some(places) => found.extend(places.iter().filter_map(|place| cells.get(*place)).map(str::to_owned)),
+            None if cells.iter().any(|cell| cell.trim() == header.trim()) => {
+                let named = cells.iter().enumerate().filter(|(_, cell)| names.contains(&cell.trim()));
+                places = Some(named.map(|(place, _)| place).collect());
+            }
+            None => {}
+        }
+    }
+    found
 }
 
 /// The columns of a file.

@@ -20,6 +20,7 @@ use crate::time::Instant;
 
 mod attributes;
 mod contracts;
+mod cost;
 mod csv;
 mod each;
 mod hours;

@@ -97,6 +97,8 @@ fn commands_in_the_documents_run() {
     for document in [
         "README.md",
         "docs/running.md",
+        "docs/platforms.md",
+        "docs/signing-in.md",
         "docs/rate-limits.md",
         "docs/quality.md",
         "docs/lake.md",

@@ -40,6 +40,7 @@ mod rewrite;
 mod sample;
 mod sandbox;
 mod served;
+mod signing_in;
 mod story;
 mod truth;
 mod unknown;

@@ -137,7 +137,13 @@ fn a_refused_line_takes_the_whole_file_back() {
     let pipeline = report("");
     let decoder = Decoder::new(&pipeline);
     let (accounts, names) = ([account("1", "UTC")], HashMap::new());
-    let context = PageContext { accounts: &accounts, campaign_names: &names, window: year(), asked: year() };
+    let context = PageContext {
+        accounts: &accounts,
+        campaign_names: &names,
+        campaign_currencies: &HashMap::new(),
+        window: year(),
+        asked: year(),
+    };
     let mut rows = decoder.rows();
     let body = format!("{NAMES}\n2026-11-20 09:00,7,n,1,2\n2026-11-20 10:00,8,n,1\n");
     decoder.page(body.as_bytes(), &context, &mut rows).expect_err("ragged");

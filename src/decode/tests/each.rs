@@ -167,7 +167,13 @@ fn a_refused_element_takes_the_whole_page_back() {
     let pipeline = campaigns();
     let decoder = Decoder::new(&pipeline);
     let (accounts, names) = ([account("1", "UTC")], HashMap::new());
-    let context = PageContext { accounts: &accounts, campaign_names: &names, window: year(), asked: year() };
+    let context = PageContext {
+        accounts: &accounts,
+        campaign_names: &names,
+        campaign_currencies: &HashMap::new(),
+        window: year(),
+        asked: year(),
+    };
     let of =
         |list: &str| format!(r#"{{"data":[{{"account":"1","campaign":{{"id":"7"}},"series":{{"hours":[{list}]}}}}]}}"#);
     let mut rows = decoder.rows();

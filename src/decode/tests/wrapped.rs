@@ -71,7 +71,8 @@ fn the_next_page_is_the_first_that_is_there() {
         if !cursor.contains('*') {
             pipeline.records.path = path("data.?.rows");
         }
-        pipeline.pagination.kind = PaginationKind::Cursor { next: path(cursor), param: "cursor".to_owned() };
+        pipeline.pagination.kind =
+            PaginationKind::Cursor { next: path(cursor), more: None, param: "cursor".to_owned() };
         decode(&pipeline, &[account("1", "UTC")], body).expect("a page").1.next
     };
     let some = |text: &str| Some(text.to_owned());

@@ -92,6 +92,22 @@ async fn what_was_asked_for_is_recorded_beside_what_had_ended() {
 }
 
 #[tokio::test]
+async fn archives_are_kept_unpacked_so_that_no_secret_hides_in_them() {
+    use std::io::Write;
+    let body = page(&[(SECRET, 1)], "");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(body.as_bytes()).expect("memory");
+    let packed = packed.finish().expect("memory");
+    let bench = Bench::new(vec![Reply::new(200, &[], &packed)]).await;
+    let tape = Tape::on(Vec::new().into());
+    let fetch = bench.opened().await;
+    fetch.unit_on(&unit(&[account("1", "UTC")]), &CancellationToken::new(), &tape).await.expect("a slice");
+    let bytes = tape.finish(&header(&unit(&[account("1", "UTC")]))).expect("compressed").expect("recorded");
+    let text = String::from_utf8(zstd::stream::decode_all(bytes.as_slice()).expect("zstd")).expect("text");
+    assert!(text.contains(r#"\"campaign\":\"[secret]\""#) && !text.contains("base64"), "{text}");
+}
+
+#[tokio::test]
 async fn secrets_are_masked_wherever_the_platform_repeats_them() {
     for query in [false, true] {
         // In a refusal, in a body that is a page, in its next link and in a header. The link leads to a host that the

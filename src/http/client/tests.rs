@@ -115,7 +115,7 @@ async fn a_request_signed_by_itself_is_sent_as_it_was_signed() {
 async fn secret_parameters_are_put_in_while_sending() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = secret(&folder, "hunter2 &=");
-    let client = Client::new(&pipeline("http://api.test").api, &Auth::None, &[source.clone()], clock());
+    let client = Client::new(&pipeline("http://api.test").api, &Auth::None, std::slice::from_ref(&source), clock());
     let client = client.expect("a client");
     let mut request = request("http://api.test");
     request.query = vec![
