@@ -14,6 +14,7 @@
 //! | `manner` | values that are rounded, cut out of longer texts, or counted in another unit |
 //! | `cell`, `number`, `moment` | one slot's text as a typed value; no float on the way, except for float columns |
 //! | `hour` | a row's hour, put on the account's clock |
+//! | `column` | the declared columns: where a value is, and what becomes of it |
 //! | `identity` | whose a row is |
 //! | `row` | one record: identity, hour, columns, fingerprint |
 //! | `rows` | the growing columns, cut back to where they were when a page is refused |
@@ -31,6 +32,7 @@ use crate::time::{Instant, Window, hours_in};
 use crate::unit::Account;
 
 mod cell;
+mod column;
 mod csv;
 mod each;
 mod hour;

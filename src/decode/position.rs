@@ -4,9 +4,9 @@ use serde_json::value::RawValue;
 
 use super::PageContext;
 use super::cell::{Scalar, excerpt};
+use super::column::Source;
 use super::moment::{self, Said};
 use super::number;
-use super::row::Source;
 use crate::time::Instant;
 
 /// Where a body tells which hours its values are of: slots of its values and their paths.

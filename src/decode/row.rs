@@ -2,21 +2,20 @@
 
 use std::borrow::Cow;
 
-use indexmap::IndexMap;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::cell::{self, Scalar, Value, excerpt, mark_text};
+use super::cell::{Value, mark_text};
+use super::column::{ColumnPlan, Declared};
 use super::hour::{HourPlan, Placed, Places, Reading};
 use super::identity::{Asked, IdPlan};
-use super::list::{ListPlan, Wanted};
-use super::manner;
+use super::list::ListPlan;
 use super::position::{Spread, Uneven};
 use super::rows::Rows;
 use super::tree::Tree;
 use super::walk::SEVERAL;
 use super::{DecodeError, PageContext, PageFacts};
 use crate::pipeline::schema::STANDARD;
-use crate::pipeline::{Column, ColumnKind, JsonPath, Manner, Pipeline};
+use crate::pipeline::{ColumnKind, JsonPath, Pipeline};
 use crate::time::Instant;
 use crate::unit::Account;
 
@@ -38,40 +37,6 @@ pub(super) struct RowPlan {
     each: Option<String>,
     /// Rows without anything in their numbers are left away.
     skip_empty: bool,
-}
-
-/// A declared column.
-#[derive(Debug)]
-struct ColumnPlan {
-    name: String,
-    path: String,
-    source: Source,
-    kind: ColumnKind,
-    manner: Manner,
-    /// Whether it belongs to the key.
-    key: bool,
-    /// Refused without a value: it is required or belongs to the key.
-    required: bool,
-    default: Default,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    /// A slot of the record.
-    Slot(usize),
-    /// A value picked out of a list.
-    Picked(usize),
-}
-
-#[derive(Debug)]
-enum Default {
-    None,
-    Value(Value<'static>),
-    /// The pipeline's check should have refused it; a row that needs it is.
-    Broken {
-        text: String,
-        expected: String,
-    },
 }
 
 /// Why a record cannot be kept; its number is added by whoever counts them.
@@ -108,28 +73,7 @@ impl RowPlan {
         let campaign = id(&identity.campaign, "campaign_id", &identity.campaign_after);
         let campaign_name = id(&identity.campaign_name, "campaign_name", &None);
         let hour = HourPlan::new(&pipeline.hour, record);
-        let mut lists: IndexMap<(usize, String, String), ListPlan> = IndexMap::new();
-        let mut picked = 0;
-        let mut columns = Vec::new();
-        for column in &pipeline.columns {
-            let slot = record.want(&column.from);
-            let source = match &column.pick {
-                None => Source::Slot(slot),
-                Some(pick) => {
-                    let list = lists.entry((slot, pick.by.clone(), pick.value.clone())).or_insert_with(|| ListPlan {
-                        slot,
-                        path: column.from.to_string(),
-                        by: pick.by.clone(),
-                        value: pick.value.clone(),
-                        wanted: Vec::new(),
-                    });
-                    list.wanted.push(Wanted { equals: pick.equals.clone(), picked, column: column.name.clone() });
-                    picked += 1;
-                    Source::Picked(picked - 1)
-                }
-            };
-            columns.push(ColumnPlan::new(column, source, pipeline.dimensions.contains(&column.name)));
-        }
+        let Declared { columns, lists, picked } = Declared::new(&pipeline.columns, &pipeline.dimensions, record);
         let dimensions = pipeline.dimensions.iter();
         let dimensions = dimensions.filter_map(|name| columns.iter().position(|column| column.name == *name)).collect();
         RowPlan {
@@ -140,81 +84,12 @@ impl RowPlan {
             hour,
             columns,
             dimensions,
-            lists: lists.into_values().collect(),
+            lists,
             picked,
             nulls: pipeline.records.nulls.clone(),
             each: pipeline.shape.each.as_ref().map(JsonPath::to_string),
             skip_empty: pipeline.shape.skip_empty,
         }
-    }
-}
-
-impl ColumnPlan {
-    fn new(column: &Column, source: Source, key: bool) -> ColumnPlan {
-        let default = match &column.default {
-            None => Default::None,
-            Some(text) => match cell::read(column.kind, Scalar::Text(Cow::Borrowed(text))) {
-                Ok(value) => Default::Value(value.owned()),
-                Err(expected) => Default::Broken { text: text.clone(), expected },
-            },
-        };
-        let required = column.required || key;
-        let path = match &column.pick {
-            None => column.from.to_string(),
-            Some(pick) => format!("{}[{}={}]", column.from, pick.by, pick.equals),
-        };
-        let (name, manner) = (column.name.clone(), column.manner.clone());
-        ColumnPlan { name, path, source, kind: column.kind, manner, key, required, default }
-    }
-
-    /// The JSON text of the column's value in a record.
-    fn raw<'a>(&self, slots: &[Option<&'a str>], picked: &[Option<&'a str>]) -> Option<&'a str> {
-        match self.source {
-            Source::Slot(slot) => slots[slot],
-            Source::Picked(index) => picked[index],
-        }
-    }
-
-    /// Whether `value` says that something happened.
-    fn counts(&self, value: &Value<'_>) -> bool {
-        use ColumnKind::{Cents, Decimal, Int, Micros};
-        let is_number = matches!(self.kind, Int | Decimal { .. } | Micros | Cents) && !self.key;
-        is_number && !matches!(value, Value::Null | Value::Int(0) | Value::Decimal(0))
-    }
-
-    /// The column's value in a record of an account with this `currency`.
-    fn read<'a>(
-        &'a self,
-        slots: &[Option<&'a str>],
-        picked: &[Option<&'a str>],
-        nulls: &[String],
-        currency: &str,
-    ) -> Result<Value<'a>, Refused> {
-        let raw = self.raw(slots, picked);
-        let scalar = raw.map_or(Scalar::Null, Scalar::of).or_null(nulls);
-        let value = manner::read(self.kind, &self.manner, scalar).map_err(|expected| self.refused(raw, expected))?;
-        let value = if value == Value::Null { self.default_value(raw)? } else { value };
-        manner::in_currency(&self.manner, value, currency).map_err(|expected| self.refused(raw, expected))
-    }
-
-    /// The value of a record that has none.
-    fn default_value(&self, raw: Option<&str>) -> Result<Value<'_>, Refused> {
-        match &self.default {
-            Default::Value(value) if *value != Value::Null => Ok(value.borrowed()),
-            Default::Broken { text, expected } => Err(Refused {
-                column: self.name.clone(),
-                path: "default".to_owned(),
-                found: excerpt(text),
-                expected: expected.clone(),
-            }),
-            _ if self.required => Err(self.refused(raw, "a value".to_owned())),
-            _ => Ok(Value::Null),
-        }
-    }
-
-    fn refused(&self, raw: Option<&str>, expected: String) -> Refused {
-        let found = raw.map_or_else(|| "nothing".to_owned(), excerpt);
-        Refused { column: self.name.clone(), path: self.path.clone(), found, expected }
     }
 }
 
