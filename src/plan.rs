@@ -111,11 +111,13 @@ struct Planner<'a> {
     grid: Grid,
     /// Whether requests name what their account was found under.
     names_parent: bool,
-    /// By window and, where the request speaks of them, the account's zone and what it was found under: one request has one
-    /// of each.
-    wanted: BTreeMap<(Window, Option<&'static str>, Option<&'a str>), Vec<Wanted<'a>>>,
+    wanted: BTreeMap<Shared<'a>, Vec<Wanted<'a>>>,
     plan: Plan,
 }
+
+/// What the accounts of one request have in common: the window and, where the request speaks of them, their zone and what
+/// they were found under.
+type Shared<'a> = (Window, Option<&'static str>, Option<&'a str>);
 
 struct Wanted<'a> {
     account: &'a Account,

@@ -84,6 +84,9 @@ impl Fetch {
             open.sort_by_key(|open| open.ready > now);
             let rest = open.split_off(ready.min(batch.size));
             let went_on = self.round(batch, reading, open, sent, gathered).await?;
+            if self.glances {
+                return Ok(());
+            }
             open = rest;
             open.extend(went_on);
         }
