@@ -28,6 +28,7 @@ fn list(columns: &[(&str, ColumnKind)]) -> CampaignList {
         pick: None,
         default: None,
         required: false,
+        manner: Default::default(),
     };
     let list = Listing {
         method: Method::Get,
