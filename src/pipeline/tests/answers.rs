@@ -163,7 +163,7 @@ wait = [
     pipelines/acme.toml:34: `responses.0.wait.2.after` has a meaning only with `path`
     pipelines/acme.toml:34: `responses.0.wait.2.header` is not a header's name: expected letters, digits and dashes
     pipelines/acme.toml:35: `responses.0.wait.3.as` is "date", but what follows a text is read as a number: expected another
-    pipelines/acme.toml:36: `responses.0.wait.4.path` is "*": expected one place, as keys joined by dots without `*`
+    pipelines/acme.toml:36: `responses.0.wait.4.after` is "": expected a text to look for
     pipelines/acme.toml:37: `responses.0.wait.5.as` has a meaning only with `header` or `path`
     pipelines/acme.toml:37: `responses.0.wait.5.steps` is empty: expected at least one length of time
     pipelines/acme.toml:38: `responses.0.wait.6.steps.0` is "0s": expected more than nothing

@@ -78,7 +78,7 @@ paused = { type = "bool", from = "paused", default = "perhaps" }
     pipelines/acme.toml:44: `campaigns.columns.valid_to` is a column that every dataset of campaigns has: expected another name
     pipelines/acme.toml:45: `campaigns.columns.Objective` is "Objective": expected lower-case letters, digits and underscores, a letter first, 63 at most
     pipelines/acme.toml:46: `campaigns.columns.budget` is a decimal: expected `precision` and `scale` beside `type`
-    pipelines/acme.toml:47: missing key `campaigns.columns.kind.type`: expected one of text, int, decimal, micros, float, bool, timestamp
+    pipelines/acme.toml:47: missing key `campaigns.columns.kind.type`: expected one of text, int, decimal, micros, cents, float, bool, timestamp
     pipelines/acme.toml:48: `campaigns.columns.paused.default` is "perhaps": expected true or false
     pipelines/acme.toml: --set: `campaigns.every` is "soon": expected a length of time such as 500ms, 30s, 5m, 2h or 3d
     "#);
