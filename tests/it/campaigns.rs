@@ -143,7 +143,7 @@ fn other_commands_leave_the_versions_alone() {
     sandbox.run(&["gaps", "demo"]).expect_code(0);
     sandbox.run(&["replay", "demo", "--from", "2026-11-18", "--to", "2026-11-20"]).expect_code(0);
     sandbox.run(&["repair", "demo"]).expect_code(0);
-    sandbox.run(&["changes", "demo"]).expect_code(0);
+    sandbox.run(&["changes", "demo", "--since", "2026-11-18"]).expect_code(0);
     assert_eq!(files(&sandbox), before);
     let kept = sandbox.run(&["cassette", "list"]).expect_code(0).out;
     assert!(kept.contains("the lists of the campaigns of 3 accounts"), "{kept}");

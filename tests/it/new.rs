@@ -64,7 +64,7 @@ fn what_is_printed() {
     #
     # A pipeline is data: one such file is everything that hourmark knows about a platform. `hourmark check FILE` says what is
     ");
-    assert_eq!(text.lines().count(), shipped("demo").lines().count() + 3);
+    assert_eq!(text.lines().count(), written(&sandbox, "demo").lines().count() + 3);
     assert!(
         text.contains("platform = \"kestrel\" ") && text.contains("# the value of the `platform` column"),
         "{text}"
