@@ -51,12 +51,45 @@ pub fn run(case: &Case) -> Vec<String> {
         }
     }
     problems.extend(leaks(case, &scenario, folder.path(), &printed));
+    if problems.is_empty() {
+        problems.extend(replayed(case, &scenario, folder.path(), &server));
+    }
     if !problems.is_empty() {
         let lines: Vec<&str> = printed.lines().collect();
         let last = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n  | ");
         problems.push(format!("  it printed\n  | {last}"));
     }
     problems
+}
+
+/// After a backfill that brought rows: its answers bring them again without a request, whatever they came in.
+fn replayed(case: &Case, scenario: &Scenario, folder: &Path, server: &Server) -> Vec<String> {
+    let (Some(rows), [first, ..]) = (&scenario.rows, scenario.args.as_slice()) else { return Vec::new() };
+    if first != "backfill" || scenario.exit != 0 {
+        return Vec::new();
+    }
+    let dataset = folder.join("data/lake").join(&case.fixtures.name);
+    for file in all_files(&dataset) {
+        if file.extension().is_some_and(|ending| ending == "parquet") {
+            std::fs::remove_file(file).expect("removed");
+        }
+    }
+    // Wide enough for every account's clock.
+    let words = ["replay", "--from", "2026-01-01", "--to", "2026-12-01"].map(str::to_owned);
+    let output = match command_of(case, scenario, folder, &server.address, &words) {
+        Ok(output) => output,
+        Err(said) => return vec![format!("replay: {said}")],
+    };
+    let mut problems = server.problems();
+    if output.status.code() != Some(0) {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        problems.push(format!("replay: the exit code is {:?}\n{said}", output.status.code()));
+    }
+    match std::fs::read_to_string(case.fixtures.folder.join(rows)) {
+        Ok(text) => problems.extend(lake::differences(&dataset, &Table::parse(&text))),
+        Err(error) => problems.push(format!("`{rows}`: {error}")),
+    }
+    problems.into_iter().map(|said| format!("after a replay: {said}")).collect()
 }
 
 /// Runs the program in `folder` to its end.
@@ -70,12 +103,23 @@ fn program(case: &Case, scenario: &Scenario, folder: &Path, server: &str) -> Res
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, content).expect("a file");
     }
+    command_of(case, scenario, folder, server, &scenario.args)
+}
+
+/// The program with `arguments`, run in `folder` to its end.
+fn command_of(
+    case: &Case,
+    scenario: &Scenario,
+    folder: &Path,
+    server: &str,
+    arguments: &[String],
+) -> Result<Output, String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hourmark"));
     let names = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOURMARK_"));
     for name in names.collect::<Vec<_>>() {
         command.env_remove(name);
     }
-    let (first, rest) = scenario.args.split_first().ok_or("`args` is empty")?;
+    let (first, rest) = arguments.split_first().ok_or("`args` is empty")?;
     command.current_dir(folder).arg(first).arg(&case.fixtures.name).args(rest).args(["--now", &scenario.now]);
     // Responses are kept so that they can be looked through for secrets.
     command.args(["--set", "raw=7d"]);
