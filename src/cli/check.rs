@@ -63,13 +63,18 @@ fn describe(pipeline: &Pipeline, now: Instant) -> Result<String> {
         (Align::UtcDay, size) => format!("{size} whole days in UTC"),
     };
     let marks: Vec<String> = rules.refresh.iter().map(|mark| span(*mark)).collect();
+    let lookback = match rules.lookback.is_zero() {
+        true => String::new(),
+        false => format!("in every run for {} and ", span(rules.lookback)),
+    };
     let mut lines = vec![
         format!("  platform    {}", pipeline.platform),
         format!("  schedule    {} (UTC)", pipeline.schedule),
         format!("  accounts    {}", accounts_line(pipeline)),
         format!(
-            "  windows     {windows}, settled after {}, read again at the ages {}",
+            "  windows     {windows}, settled after {}, read again {}at the ages {}",
             span(rules.settle),
+            lookback,
             marks.join(", ")
         ),
         format!("  columns     {}", columns_line(pipeline)),

@@ -84,6 +84,7 @@ fn pipeline(columns: Vec<Column>) -> Pipeline {
             servers: vec![],
             headers: Vec::new(),
             hosts: Vec::new(),
+            conditional: true,
             connect_timeout: millisecond,
             first_byte_timeout: millisecond,
             stall_timeout: millisecond,

@@ -256,7 +256,7 @@ impl Fetch {
         };
         // What cannot be read any more (the file names other paths now) is asked for anew.
         let known = stored.and_then(|known| Some((read_page(&known.body, list).ok()?, known)));
-        let condition = known.as_ref().map(|(_, known)| known);
+        let condition = known.as_ref().map(|(_, known)| known).filter(|_| self.pipeline.api.conditional);
         let asking = Asking { request, needs, known: condition, stop, tape, page_of: None };
         match self.ask(&asking, sent, |response: &Response| read_page(&response.body, list)).await? {
             Answered::Read(listed, response) => {

@@ -202,6 +202,7 @@ impl Checker<'_> {
             headers: headers?,
             servers: servers?,
             hosts: api.hosts.clone(),
+            conditional: api.conditional,
             connect_timeout: connect_timeout?,
             first_byte_timeout: first_byte_timeout?,
             stall_timeout: stall_timeout?,

@@ -144,6 +144,8 @@ pub struct Api {
     pub servers: Vec<(String, Url)>,
     /// Hosts besides the base URL's and the servers' to which a `next` link may lead.
     pub hosts: Vec<String>,
+    /// Whether kept lists are asked for on the condition that they have changed.
+    pub conditional: bool,
     /// For a connection to be made.
     pub connect_timeout: Duration,
     /// From a request's sending to its answer's first byte.

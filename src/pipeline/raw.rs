@@ -155,6 +155,9 @@ pub(crate) struct Api {
     /// Hosts besides the base URL's to which a next link may lead.
     #[serde(default)]
     pub hosts: Vec<String>,
+    /// Whether a list that was kept is asked for on the condition that it has changed (`If-None-Match`, `If-Modified-Since`).
+    #[serde(default = "yes")]
+    pub conditional: bool,
     /// The longest time for a connection to be made.
     #[serde(default = "five_seconds")]
     pub connect_timeout: String,
@@ -167,6 +170,10 @@ pub(crate) struct Api {
     /// The longest body accepted, after decompression, as `500KB`, `64MB` or `1GB`.
     #[serde(default = "max_body")]
     pub max_body: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn five_seconds() -> String {

@@ -69,6 +69,7 @@ pub(crate) fn pipeline(base: &str) -> Pipeline {
             servers: vec![],
             headers: vec![],
             hosts: vec![],
+            conditional: true,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(20),

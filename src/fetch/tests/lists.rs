@@ -94,6 +94,19 @@ async fn a_list_that_has_not_changed_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn where_the_platform_takes_no_conditions_none_is_sent() {
+    let one = Reply::new(200, &[("etag", "\"v1\"")], br#"{"items":[{"id":"1","zone":"UTC"}]}"#);
+    let two = Reply::new(200, &[("etag", "\"v2\"")], br#"{"items":[{"id":"2","zone":"UTC"}]}"#);
+    let mut bench = with_accounts(vec![one, two]).await;
+    bench.pipeline.api.conditional = false;
+    let fetch = bench.fetch().await;
+    for id in ["1", "2"] {
+        assert_eq!(ids(&fetch.accounts(&CancellationToken::new()).await.expect("accounts")), [id]);
+    }
+    assert!(!bench.server.requests()[1].contains("if-none-match"), "{}", bench.server.requests()[1]);
+}
+
+#[tokio::test]
 async fn a_list_that_repeats_the_token_is_not_kept() {
     let body = format!(r#"{{"items":[{{"id":"1","zone":"UTC"}}],"paging":"/accounts?access_token={SECRET}"}}"#);
     let etag = [("etag", "\"v1\"")];
