@@ -24,7 +24,12 @@
 //!   merge (pure) ─ one row per key -> lake::publish ── one atomic replace of one file
 //!      |
 //!   state ── ledger, watermarks and units in one transaction
+//!      |  after all rows, and never in their way
+//!   attributes ── lists of campaigns -> merge (pure): a version of each campaign for each time -> lake::versions
 //! ```
+//!
+//! Before a signed request goes, `fetch` has signed in (an access token for all workers); several accounts' requests may
+//! go as one batch, and a report is made, asked after and read in place of pages.
 //!
 //! # The modules, by layer
 //!
