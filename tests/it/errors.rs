@@ -160,7 +160,7 @@ fn words_of_the_command_line() {
     assert_shown!(sandbox.run(&["run", "demo", "--set", "api.base=x"]), @r#"
     exit 2
     error: 1 problem in `pipelines/demo.toml`
-    pipelines/demo.toml: --set: unknown key `api.base`: expected one of base_url, headers, servers, hosts, connect_timeout, first_byte_timeout, stall_timeout, max_body (did you mean "base_url"?)
+    pipelines/demo.toml: --set: unknown key `api.base`: expected one of base_url, headers, servers, hosts, conditional, connect_timeout, first_byte_timeout, stall_timeout, max_body (did you mean "base_url"?)
     "#);
     assert_shown!(sandbox.run(&["run", "demo", "--set", "window.size=many"]), @r#"
     exit 2

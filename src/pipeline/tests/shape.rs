@@ -27,7 +27,7 @@ fn unknown_keys() {
     assert_snapshot!(problems(&text, &[]), @r#"
     3 problems in `pipelines/acme.toml`
     pipelines/acme.toml:3: missing key `api.base_url`: expected a text in quotes
-    pipelines/acme.toml:4: unknown key `api.base_ulr`: expected one of base_url, headers, servers, hosts, connect_timeout, first_byte_timeout, stall_timeout, max_body (did you mean "base_url"?)
+    pipelines/acme.toml:4: unknown key `api.base_ulr`: expected one of base_url, headers, servers, hosts, conditional, connect_timeout, first_byte_timeout, stall_timeout, max_body (did you mean "base_url"?)
     pipelines/acme.toml:17: unknown key `record`: expected one of platform, description, schedule, missing, max_dropped_share, raw, raw_max_size, key, api, auth, accounts, campaigns, request, pagination, records, hour, columns, quality, window, report, reconcile, quotas, usage, retry, responses, lake (did you mean "records"?)
     "#);
 }
