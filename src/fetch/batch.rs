@@ -219,7 +219,6 @@ impl Fetch {
         let decision = decide(&self.pipeline.retry, one.tries, one.elapsed, &verdict, rand::random());
         let why = reason(&verdict);
         tracing::debug!(request = %request.redacted_url(), ?decision, why, "no page in the batch");
-        self.meter.add(Count::Retries, 1);
         let throttled = matches!(verdict, Verdict::Throttled { .. });
         if throttled {
             self.meter.add(Count::Throttled, 1);
@@ -227,11 +226,13 @@ impl Fetch {
         match decision {
             Decision::Wait(wait) if throttled => {
                 self.quotas.refused(&needs, scope, wait, &why);
+                self.meter.add(Count::Retries, 1);
                 // The closed scope keeps this one back; the others of the batch need not wait for it.
                 (one.ready, one.refused) = (Moment::now() + wait, true);
                 Ok(Some(one))
             }
             Decision::Wait(wait) => {
+                self.meter.add(Count::Retries, 1);
                 one.elapsed += wait;
                 one.refused = false;
                 one.ready = Moment::now() + wait;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono_tz::Tz;
+use indexmap::IndexSet;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
@@ -89,12 +90,8 @@ impl Fetch {
             return Ok(accounts);
         };
         let found = self.list(&parents.list, Whose::All, stop, tape, &mut 0).await?.items;
-        let mut ids: Vec<String> = Vec::new();
-        for item in found {
-            if !ids.contains(&item.id) {
-                ids.push(item.id);
-            }
-        }
+        let each_once: IndexSet<String> = found.into_iter().map(|item| item.id).collect();
+        let mut ids: Vec<String> = each_once.into_iter().collect();
         if self.glances {
             ids.truncate(parents.per_request.max(1));
         }

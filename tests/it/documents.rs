@@ -42,7 +42,7 @@ fn the_pipeline_file_s_reference_is_current() {
     assert_current("docs/pipeline-file.md", &text);
 }
 
-/// A word without a platform that needs it is a word too many. Those of before there were nine of them stand in the page.
+/// A word without a platform that needs it is a word too many: it shows in the page, and in the diff of whoever adds it.
 #[test]
 fn every_word_of_the_pipeline_file_is_used_somewhere() {
     let (text, _) = crate::vocabulary::page(&hourmark::pipeline::json_schema(), &in_repository("pipelines"));

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 const BEGIN: &str = "# The vocabulary, and who uses it
 
 The words of a pipeline file are a closed list: there are no expressions and no scripts, so what a file can say is what stands
-here. [`pipeline-file.md`](pipeline-file.md) says what each means. This page is made by a test, which also holds that no word is
-without a file that needs it, but those at the end.
+here. [`pipeline-file.md`](pipeline-file.md) says what each means. A test holds this page current, so a word
+that no shipped file needs shows at its end.
 
 ";
 

@@ -376,8 +376,9 @@ async fn an_expired_url_is_asked_for_anew_once() {
     bench.pipeline.api.servers = named;
     let slice = bench.opened().await.unit(&the_unit(), &CancellationToken::new()).await.expect("a slice");
     assert_eq!(slice.rows.num_rows(), 0);
-    let ends: Vec<CreationEnd> = bench.creations().await.into_iter().map(|creation| creation.end).collect();
-    assert!(ends.contains(&CreationEnd::Open), "{ends:?}");
+    assert_eq!(bench.calls(), ["POST /reports", "POST /poll", "POST /poll", "POST /reports", "POST /poll"]);
+    let keys = bench.keys_sent();
+    assert_ne!(keys[0], keys[1], "another report has another key");
 }
 
 #[tokio::test]

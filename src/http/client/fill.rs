@@ -79,6 +79,10 @@ impl Client {
 
     /// The URL as it is sent, with `[secret]` for every secret in it.
     pub fn shown_url(&self, request: &Request) -> String {
+        if !request.signed {
+            // Whoever has the URL of a file has the file: its parameters are its signature.
+            return mask(&request.redacted_url(), &self.secrets);
+        }
         let secret = request.query.iter().filter(|parameter| parameter.origin == Origin::Secret);
         let mut added: Vec<(&str, &str)> = secret.map(|parameter| (parameter.name.as_str(), MASKED)).collect();
         if let Signing::Query { name, .. } = &self.signing

@@ -203,3 +203,11 @@ async fn a_server_without_tls_where_tls_is_expected() {
     assert_eq!(error.kind, TransportKind::Tls, "{error}");
     assert!(error.to_string().starts_with(&format!("no secure connection to {}", &base[8..])), "{error}");
 }
+
+#[test]
+fn what_signs_the_url_of_a_file_is_not_shown() {
+    let request =
+        crate::request::download_request(&pipeline("http://api.test"), "https://files.test/r.zip?sig=abc&e=1");
+    let client = Client::new(&pipeline("http://api.test").api, &Auth::None, &[], clock()).expect("a client");
+    assert_eq!(client.shown_url(&request.expect("a request")), "https://files.test/r.zip?sig=…&e=…");
+}

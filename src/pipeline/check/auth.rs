@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use url::{Host, Url};
 
 use super::super::problem::{KeyPath, shown};
@@ -217,25 +216,6 @@ impl Checker<'_> {
             return None;
         }
         Some(Some(text.to_owned()))
-    }
-
-    /// Query parameters whose values are secrets: `{ app_id = "env:X" }`.
-    #[allow(dead_code, reason = "the lists of accounts and campaigns read it")]
-    pub(super) fn secrets(
-        &mut self,
-        path: &KeyPath,
-        secrets: &IndexMap<String, String>,
-    ) -> Option<Vec<(String, SecretSource)>> {
-        let mut checked = Vec::new();
-        let mut good = true;
-        for (name, text) in secrets {
-            let path = path.key(name);
-            match (self.parameter(&path, name), self.secret(&path, text)) {
-                (Some(()), Some(source)) => checked.push((name.clone(), source)),
-                _ => good = false,
-            }
-        }
-        good.then_some(checked)
     }
 }
 
