@@ -14,6 +14,7 @@ mod unpack;
 
 pub(crate) use message::{message, one_line};
 pub(crate) use pruned::{Wanted, pruned};
+pub(crate) use unpack::is_packed;
 pub use unpack::{Unpackable, unpack};
 
 use serde_json::Value;

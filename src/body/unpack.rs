@@ -38,6 +38,11 @@ pub enum Unpackable {
     },
 }
 
+/// Whether the body is an archive, as far as its first bytes tell.
+pub(crate) fn is_packed(body: &[u8]) -> bool {
+    body.starts_with(GZIP) || ZIP.iter().any(|magic| body.starts_with(magic))
+}
+
 /// The body itself, or what is in it where it is a ZIP archive (its first file) or a gzip file; at most `most` bytes.
 ///
 /// # Errors

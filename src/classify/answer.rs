@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 
+use memchr::memmem;
 use reqwest::header::{HeaderMap, LOCATION};
 use serde_json::Value;
 use url::Url;
 
 pub(super) use crate::body::one_line;
-use crate::body::{Wanted, message, pruned, unpack};
-use crate::pipeline::{IdSource, JsonPath, ResponseAction, ResponseRule, WaitSource};
+use crate::body::{Wanted, is_packed, message, pruned, unpack};
+use crate::pipeline::{IdSource, JsonPath, ResponseAction, ResponseRule, Step, WaitSource};
 
 /// In a longer body nobody looks for a message, unless a rule has to look into it anyhow.
 pub(super) const MAX_LOOKED_AT: usize = 64 * 1024;
@@ -43,6 +44,12 @@ impl<'a> Answer<'a> {
             pruned(&body, &Wanted::new(self.rules.iter().flat_map(places)))
         });
         parsed.as_ref()
+    }
+
+    /// Whether the body can have a value at `path`. Nearly all answers are long pages without the keys of any rule, and
+    /// looking for a few letters costs a fiftieth of reading the page.
+    pub(super) fn may_hold(&self, path: &JsonPath) -> bool {
+        is_packed(self.body) || has_escaped_letters(self.body) || keys_of(path).all(|key| is_in(self.body, key))
     }
 
     /// `HTTP 400: the platform's own words`.
@@ -87,10 +94,54 @@ fn places(rule: &ResponseRule) -> Vec<&JsonPath> {
     places
 }
 
+/// The keys that must be in a body for anything to be at `path`.
+fn keys_of(path: &JsonPath) -> impl Iterator<Item = &str> {
+    path.0.iter().filter_map(|step| match step {
+        Step::Key(key) => Some(key.as_str()),
+        Step::Each | Step::OneOrEach => None,
+    })
+}
+
+/// Whether the letters of `key` are in `body`. Of characters that may be written in two ways nothing is known.
+fn is_in(body: &[u8], key: &str) -> bool {
+    let plain = key.bytes().all(|letter| letter.is_ascii_graphic() && !matches!(letter, b'"' | b'\\' | b'/'));
+    !plain || memmem::find(body, key.as_bytes()).is_some()
+}
+
+/// Whether an ASCII character is written by its number somewhere (`\u0065`), so that a key may be there and not be seen.
+fn has_escaped_letters(body: &[u8]) -> bool {
+    memmem::find_iter(body, br"\u00").any(|at| matches!(body.get(at + 4), Some(b'2'..=b'7')))
+}
+
 fn redirect(headers: &HeaderMap) -> String {
     let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|text| Url::parse(text).ok());
     match target.as_ref().and_then(Url::host_str) {
         Some(host) => format!("a redirect to {host}, and redirects are not followed"),
         None => "a redirect, and redirects are not followed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may_hold(body: &str, path: &str) -> bool {
+        let path = JsonPath::parse(path).expect("a path");
+        Answer::new(200, &HeaderMap::new(), body.as_bytes(), &[]).may_hold(&path)
+    }
+
+    #[test]
+    fn a_body_without_the_letters_of_a_key_is_not_looked_into() {
+        assert!(!may_hold(r#"{"data":[{"name":"1"}]}"#, "error.code"));
+        assert!(!may_hold(r#"{"error":{"message":"x"}}"#, "error.code"));
+        assert!(may_hold(r#"{"error":{"code":"x"}}"#, "error.code"));
+        assert!(may_hold(r#"{"errors":[{"code":"x"}]}"#, "errors.*.code"));
+    }
+
+    #[test]
+    fn a_key_that_may_be_written_otherwise_is_looked_for() {
+        assert!(may_hold(r#"{"\u0065rror":{"\u0063ode":"x"}}"#, "error.code"));
+        assert!(!may_hold(r#"{"data":[{"name":"L\u00e4ufer"}]}"#, "error.code"), "no letter of ours");
+        assert!(may_hold(r#"{"data":1}"#, "fehler-größe"));
     }
 }

@@ -56,6 +56,9 @@ fn fits<'a>(rule: &'a ResponseRule, answer: &'a Answer<'_>) -> Option<Reason<'a>
         reason = Reason::Header(name);
     }
     if let Some((path, test)) = &rule.path {
+        if !answer.may_hold(path) {
+            return None;
+        }
         let value = path.values_in(answer.document()?).into_iter().find(|value| passes(value, test))?;
         reason = Reason::Value { path, test, value };
     }

@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = telemetry::init_logging(cli.global.log_format, cli.global.verbosity()) {
         return fail(&error);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::internal("cannot start the runtime").because(error)),
     };
@@ -60,6 +60,13 @@ pub fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) => fail(&error),
     }
+}
+
+/// Sorting, encoding and writing is done by a few threads beside those that wait for answers: more of them would not be
+/// faster, but each would hold rows in memory.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads((2 * cores).max(4)).build()
 }
 
 fn fail(error: &Error) -> ExitCode {

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::cell::{self, Scalar, Value, excerpt};
 use super::list::{ListPlan, Wanted};
 use super::manner;
+use super::number;
 use super::row::Refused;
 use super::tree::Tree;
 use crate::pipeline::{Column, ColumnKind, Manner};
@@ -124,10 +125,35 @@ impl ColumnPlan {
         currency: &str,
     ) -> Result<Value<'a>, Refused> {
         let raw = self.raw(slots, picked);
+        if let Some(value) = raw.and_then(|raw| self.read_plain(raw, nulls)) {
+            return Ok(value);
+        }
         let scalar = raw.map_or(Scalar::Null, Scalar::of).or_null(nulls);
         let value = manner::read(self.kind, &self.manner, scalar).map_err(|expected| self.refused(raw, expected))?;
         let value = if value == Value::Null { self.default_value(raw)? } else { value };
         manner::in_currency(&self.manner, value, currency).map_err(|expected| self.refused(raw, expected))
+    }
+
+    /// A number that is written plainly, as nearly all of them are, in or without quotes; `None` says nothing of the value.
+    fn read_plain(&self, raw: &str, nulls: &[String]) -> Option<Value<'static>> {
+        if !matches!(self.manner, Manner::Plain | Manner::Rounded) {
+            return None;
+        }
+        let text = match raw.strip_prefix('"') {
+            // A text may stand for null.
+            Some(quoted) if nulls.is_empty() => quoted.strip_suffix('"')?,
+            Some(_) => return None,
+            None => raw,
+        };
+        match self.kind {
+            ColumnKind::Int => number::short(text, 0).map(Value::Int),
+            ColumnKind::Micros => number::short(text, 0).map(|value| Value::Decimal(value.into())),
+            ColumnKind::Decimal { precision, scale } => {
+                let value = number::short(text, scale)?;
+                number::fits(value.into(), precision).then_some(Value::Decimal(value.into()))
+            }
+            _ => None,
+        }
     }
 
     /// The value of a record that has none.

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::DecodeError;
 use super::cell::{Scalar, excerpt};
+use super::fields;
 use super::row::RowReader;
 use super::tree::Node;
-use super::walk::{Record, RecordAt};
+use super::walk::Record;
 
 /// The list in a record.
 #[derive(Clone, Copy)]
@@ -35,7 +37,8 @@ impl<'d> Elements<'d> {
                 _ => Err(reader.no_list(self.path, excerpt(raw))),
             };
         }
-        let mut rows = Rows { node: self.node, record, reader, count: 0, failure: None };
+        let keys = record.keys;
+        let mut rows = Rows { node: self.node, record, reader, keys, count: 0, failure: None };
         let read = serde_json::Deserializer::from_str(raw).deserialize_seq(&mut rows);
         match (rows.failure.take(), read) {
             (Some(failure), _) => Err(failure),
@@ -54,6 +57,8 @@ struct Rows<'r, 'd, 'de> {
     node: &'d Node,
     record: &'r mut Record<'d, 'de>,
     reader: &'r mut RowReader<'d>,
+    /// Keys of the record before the list: elements are as alike as records are.
+    keys: usize,
     count: usize,
     /// Why the list was given up.
     failure: Option<DecodeError>,
@@ -78,16 +83,15 @@ impl<'de> DeserializeSeed<'de> for &mut Rows<'_, '_, 'de> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         self.count += 1;
         self.reader.begin_element(self.count);
-        for slot in self.node.slot.iter().chain(&self.node.beneath) {
-            self.record.slots[*slot] = None;
+        let text = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        self.record.keys = self.keys;
+        self.record.forget(self.node);
+        if let Some(slot) = self.node.slot {
+            self.record.slots[slot] = None;
         }
-        let walked = RecordAt { node: self.node, record: &mut *self.record }.deserialize(deserializer);
-        let taken = match self.record.wrong.take() {
-            Some((path, found)) => Err(self.reader.wrong_shape(path, found)),
-            None => {
-                walked?;
-                self.reader.row(&self.record.slots)
-            }
+        let taken = match fields::take(text, self.node, self.record) {
+            Err((path, found)) => Err(self.reader.wrong_shape(path, found)),
+            Ok(()) => self.reader.row(&self.record.slots),
         };
         taken.map_err(|failure| {
             self.failure = Some(failure);

@@ -7,6 +7,7 @@ use super::cell::{Scalar, excerpt};
 use super::moment::{self, Said};
 use super::number;
 use super::row::Refused;
+use super::rows::HourColumns;
 use super::tree::Tree;
 use crate::pipeline::schema::HOUR;
 use crate::pipeline::{HourSource, JsonPath, RepeatedHour, ZoneRule};
@@ -74,17 +75,11 @@ impl Reading {
     }
 }
 
-/// An hour as the lake keeps it.
+/// An hour and whether it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placed {
-    /// Microseconds since 1970, UTC.
-    pub(super) hour: i64,
-    /// What the account's clock shows then, as microseconds.
-    pub(super) local: i64,
-    /// The account's offset then, in minutes east.
-    pub(super) offset: i64,
-    /// 2 where the row holds both hours of a repeated label.
-    pub(super) covered: i64,
+    /// As the lake keeps it; 2 hours are in it where the row holds both hours of a repeated label.
+    pub(super) columns: HourColumns,
     /// Whether it was asked for.
     pub(super) inside: bool,
 }
@@ -153,16 +148,17 @@ impl HourPlan {
         if time::hour_at(hour, account) != hour && time::hour_at(hour, reported_on) != hour {
             return Err(format!("the first moment of an hour on the clock of {account}"));
         }
-        Ok(Placed {
+        let columns = HourColumns {
             hour: hour.timestamp_micros(),
             local: time::local(hour, account).and_utc().timestamp_micros(),
-            offset: i64::from(time::offset_seconds(hour, account) / 60),
+            // No clock is more than a day ahead of UTC or behind it.
+            offset: i16::try_from(time::offset_seconds(hour, account) / 60).unwrap_or_default(),
             covered,
-            inside: window.contains(hour),
-        })
+        };
+        Ok(Placed { columns, inside: window.contains(hour) })
     }
 
-    fn on_clock(&self, shown: NaiveDateTime, zone: Tz) -> Result<(Instant, i64), String> {
+    fn on_clock(&self, shown: NaiveDateTime, zone: Tz) -> Result<(Instant, i8), String> {
         match (time::resolve(shown, zone), self.repeated) {
             (Resolved::Once(moment), repeated) => Ok(again_later(moment, shown, zone, repeated)),
             (Resolved::Twice { first, .. }, RepeatedHour::Folded) => Ok((first, 2)),
@@ -198,7 +194,7 @@ impl HourPlan {
 
 /// The hour that `moment` begins, where the clock shows `shown`. A clock that is set back to within an hour (to a quarter
 /// to three) shows the rest of that hour again, later, as one of its own with the same label.
-fn again_later(moment: Instant, shown: NaiveDateTime, zone: Tz, repeated: RepeatedHour) -> (Instant, i64) {
+fn again_later(moment: Instant, shown: NaiveDateTime, zone: Tz, repeated: RepeatedHour) -> (Instant, i8) {
     // Most hours of most clocks are not followed by a change, and this is the cheapest way to see it.
     let soon = moment + TimeDelta::hours(2);
     if time::offset_seconds(soon, zone) >= time::offset_seconds(moment, zone) {
@@ -292,7 +288,16 @@ fn shown(date: chrono::NaiveDate, hour: u32) -> Option<Reading> {
 
 /// The hours placed last: a page has few different ones, and asking a zone is the dearest part of a row.
 pub(super) struct Places {
-    kept: Vec<Option<(usize, Reading, Placed)>>,
+    kept: Vec<Option<Kept>>,
+}
+
+#[derive(Clone, Copy)]
+struct Kept {
+    account: usize,
+    reading: Reading,
+    placed: Placed,
+    /// Its number among the rows' hours.
+    number: u32,
 }
 
 impl Places {
@@ -303,22 +308,23 @@ impl Places {
         Places { kept: vec![None; Places::KEPT] }
     }
 
-    /// The place of `reading` on the clock of the account with this number, made by `place` where it is not known.
+    /// The place of `reading` on the clock of the account with this number and its number, made by `place` where it is
+    /// not known.
     pub(super) fn get(
         &mut self,
         account: usize,
         reading: Reading,
-        place: impl FnOnce() -> Result<Placed, String>,
-    ) -> Result<Placed, String> {
+        place: impl FnOnce() -> Result<(Placed, u32), String>,
+    ) -> Result<(Placed, u32), String> {
         let index = (reading.ordinal().wrapping_add(account.wrapping_mul(25))) % Places::KEPT;
-        if let Some((of, known, placed)) = self.kept[index]
-            && of == account
-            && known == reading
+        if let Some(kept) = &self.kept[index]
+            && kept.account == account
+            && kept.reading == reading
         {
-            return Ok(placed);
+            return Ok((kept.placed, kept.number));
         }
-        let placed = place()?;
-        self.kept[index] = Some((account, reading, placed));
-        Ok(placed)
+        let (placed, number) = place()?;
+        self.kept[index] = Some(Kept { account, reading, placed, number });
+        Ok((placed, number))
     }
 }

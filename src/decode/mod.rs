@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `tree` | the wanted paths as a tree with numbered slots |
 //! | `walk` | one pass over the text: slots filled with borrowed JSON text, everything else skipped |
+//! | `fields` | the same for one record, whose text is known to be well-formed |
 //! | `csv` | lines as records, their cells as JSON texts |
 //! | `each` | records that hold a list each element of which makes a row |
 //! | `position` | records that hold the values of many hours, one after the other |
@@ -37,6 +38,7 @@ mod cell;
 mod columns;
 mod csv;
 mod each;
+mod fields;
 mod hour;
 mod identity;
 mod list;
@@ -207,7 +209,7 @@ impl Decoder {
 
     /// An empty accumulator for this decoder's rows.
     pub fn rows(&self) -> Rows {
-        Rows::new(self.schema.clone())
+        Rows::new(self.schema.clone(), self.row.platform())
     }
 
     /// Reads one page into `rows`, which must come from [`Decoder::rows`] of this decoder.

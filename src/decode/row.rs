@@ -10,14 +10,18 @@ use super::hour::{HourPlan, Placed, Places, Reading};
 use super::identity::{Asked, IdPlan};
 use super::list::ListPlan;
 use super::position::{Spread, Uneven};
-use super::rows::Rows;
+use super::rows::{Owner, Rows};
 use super::tree::Tree;
 use super::walk::SEVERAL;
 use super::{DecodeError, PageContext, PageFacts};
-use crate::pipeline::schema::STANDARD;
 use crate::pipeline::{ColumnKind, JsonPath, Pipeline};
 use crate::time::Instant;
 use crate::unit::Account;
+
+/// The columns of the campaign, before the declared ones.
+const CAMPAIGN_COLUMNS: [&str; 2] = ["campaign_id", "campaign_name"];
+/// So many values picked out of lists are held without asking for memory.
+const FEW: usize = 8;
 
 /// A pipeline's columns, with slots for paths.
 #[derive(Debug)]
@@ -91,6 +95,11 @@ impl RowPlan {
             skip_empty: pipeline.shape.skip_empty,
         }
     }
+
+    /// The value of the column `platform`.
+    pub(super) fn platform(&self) -> &str {
+        &self.platform
+    }
 }
 
 /// Reads a page's records one by one.
@@ -99,6 +108,8 @@ pub(super) struct RowReader<'d> {
     context: &'d PageContext<'d>,
     rows: &'d mut Rows,
     accounts: Asked<'d>,
+    /// By the account's position: its currency in the row before, and its number among the rows' owners with that.
+    owners: Vec<Option<(&'d str, u32)>>,
     /// The hours that were asked for, where a record holds them all.
     hours: Vec<Instant>,
     places: Places,
@@ -112,9 +123,13 @@ pub(super) struct RowReader<'d> {
 
 /// A row to be: its hour is known, its values are not yet read.
 struct Found<'f, 'a> {
+    /// The account's position among those asked for.
+    position: usize,
     account: &'f Account,
     campaign: &'f str,
     placed: Placed,
+    /// The number of the hour among those of the rows.
+    hour: u32,
     slots: &'f [Option<&'a str>],
     picked: &'f [Option<&'a str>],
 }
@@ -126,6 +141,7 @@ impl<'d> RowReader<'d> {
             context,
             rows,
             accounts: Asked::new(context.accounts),
+            owners: vec![None; context.accounts.len()],
             hours: if plan.hour.is_position() { context.asked_hours() } else { Vec::new() },
             places: Places::new(),
             hash: Xxh3::new(),
@@ -211,9 +227,17 @@ impl<'d> RowReader<'d> {
 
     fn rows_of(&mut self, slots: &[Option<&str>]) -> Result<(), Stop> {
         let plan = self.plan;
-        let mut picked = vec![None; plan.picked];
+        // Nearly all pipelines pick a few values or none: those need no memory of their own.
+        let (mut few, mut many) = ([None; FEW], Vec::new());
+        let picked = match few.get_mut(..plan.picked) {
+            Some(few) => few,
+            None => {
+                many.resize(plan.picked, None);
+                &mut many[..]
+            }
+        };
         for list in &plan.lists {
-            list.pick(slots[list.slot], &plan.nulls, &mut picked)?;
+            list.pick(slots[list.slot], &plan.nulls, picked)?;
         }
         let position = self.accounts.position(plan.account.as_ref(), slots, &plan.nulls)?;
         let account = self.accounts.at(position);
@@ -223,15 +247,15 @@ impl<'d> RowReader<'d> {
         };
         let (account, campaign) = (account, campaign.as_ref());
         if let Some(reading) = plan.hour.read(slots)? {
-            let placed = self.placed(position, reading, slots)?;
-            return Ok(self.one(&Found { account, campaign, placed, slots, picked: &picked })?);
+            let (placed, hour) = self.placed(position, reading, slots)?;
+            return Ok(self.one(&Found { position, account, campaign, placed, hour, slots, picked })?);
         }
-        let spread = self.spread(slots, &picked)?;
-        let (mut slots, mut picked) = (slots.to_vec(), picked);
+        let spread = self.spread(slots, picked)?;
+        let (mut slots, mut picked) = (slots.to_vec(), picked.to_vec());
         for number in 0..self.hours.len() {
             spread.put(number, &mut slots, &mut picked);
-            let placed = self.placed(position, Reading::At(self.hours[number]), &slots)?;
-            self.one(&Found { account, campaign, placed, slots: &slots, picked: &picked })?;
+            let (placed, hour) = self.placed(position, Reading::At(self.hours[number]), &slots)?;
+            self.one(&Found { position, account, campaign, placed, hour, slots: &slots, picked: &picked })?;
         }
         Ok(())
     }
@@ -263,14 +287,14 @@ impl<'d> RowReader<'d> {
             self.outside += 1;
             return Ok(());
         }
-        self.push_standard(found)?;
         let context = self.context;
-        let currency = context.currency_of(found.account, found.campaign);
+        let currency = context.currency_of(self.accounts.at(found.position), found.campaign);
+        self.begin(found, currency)?;
         let mut anything = !plan.skip_empty;
         for (index, column) in plan.columns.iter().enumerate() {
             let value = column.read(found.slots, found.picked, &plan.nulls, currency)?;
             anything |= column.counts(&value);
-            self.rows.push(STANDARD.len() + index, value).ok_or_else(|| full(&column.name))?;
+            self.rows.push(CAMPAIGN_COLUMNS.len() + index, value).ok_or_else(|| full(&column.name))?;
         }
         if anything {
             self.rows.end_row();
@@ -280,10 +304,18 @@ impl<'d> RowReader<'d> {
         Ok(())
     }
 
-    fn placed(&mut self, position: usize, reading: Reading, slots: &[Option<&str>]) -> Result<Placed, Refused> {
+    fn placed(
+        &mut self,
+        position: usize,
+        reading: Reading,
+        slots: &[Option<&str>],
+    ) -> Result<(Placed, u32), Refused> {
         let (hour, window) = (&self.plan.hour, self.context.window);
-        let zone = self.accounts.at(position).time_zone;
-        let placed = self.places.get(position, reading, || hour.place(reading, zone, window));
+        let (zone, rows) = (self.accounts.at(position).time_zone, &mut *self.rows);
+        let placed = self.places.get(position, reading, || {
+            let placed = hour.place(reading, zone, window)?;
+            Ok((placed, rows.hour(placed.columns)))
+        });
         placed.map_err(|expected| hour.refused(slots, expected))
     }
 
@@ -292,7 +324,7 @@ impl<'d> RowReader<'d> {
         self.mark.clear();
         mark_text(&found.account.id, &mut self.mark);
         mark_text(found.campaign, &mut self.mark);
-        self.mark.extend_from_slice(&found.placed.hour.to_le_bytes());
+        self.mark.extend_from_slice(&found.placed.columns.hour.to_le_bytes());
         for dimension in &self.plan.dimensions {
             let column = &self.plan.columns[*dimension];
             let value = column.read(found.slots, found.picked, &self.plan.nulls, &found.account.currency)?;
@@ -302,43 +334,40 @@ impl<'d> RowReader<'d> {
         Ok(())
     }
 
-    /// Appends the columns of [`STANDARD`], in their order.
-    fn push_standard(&mut self, found: &Found<'_, '_>) -> Result<(), Refused> {
-        let Found { account, campaign, placed, .. } = found;
+    /// Begins the row: whose it is, which hour, which campaign.
+    fn begin(&mut self, found: &Found<'_, '_>, currency: &'d str) -> Result<(), Refused> {
+        let owner = self.owner(found.position, currency);
+        self.rows.begin_row(owner, found.hour).ok_or_else(|| full("account_name"))?;
         let named = match &self.plan.campaign_name {
             Some(place) => place.read(found.slots, &self.plan.nulls)?,
             None => None,
         };
-        let known = || self.context.campaign_names.get(*campaign).map(|name| Cow::Borrowed(name.as_str()));
+        let known = || self.context.campaign_names.get(found.campaign).map(|name| Cow::Borrowed(name.as_str()));
         let name = named.or_else(known).map_or(Value::Null, Value::Text);
-        let context = self.context;
-        let currency = context.currency_of(account, campaign);
-        let values = [
-            text(&self.plan.platform),
-            text(&account.id),
-            text_or_null(&account.name),
-            text(account.time_zone.name()),
-            text_or_null(currency),
-            text(campaign),
-            name,
-            Value::Int(placed.hour),
-            Value::Int(placed.local),
-            Value::Int(placed.offset),
-            Value::Int(placed.covered),
-        ];
+        let values = [Value::Text(Cow::Borrowed(found.campaign)), name];
         for (index, value) in values.into_iter().enumerate() {
-            self.rows.push(index, value).ok_or_else(|| full(STANDARD[index]))?;
+            self.rows.push(index, value).ok_or_else(|| full(CAMPAIGN_COLUMNS[index]))?;
         }
         Ok(())
     }
-}
 
-fn text(text: &str) -> Value<'_> {
-    Value::Text(Cow::Borrowed(text))
-}
-
-fn text_or_null(text: &str) -> Value<'_> {
-    if text.is_empty() { Value::Null } else { Value::Text(Cow::Borrowed(text)) }
+    /// The number of the account at `position`, with this currency, among the rows' owners.
+    fn owner(&mut self, position: usize, currency: &'d str) -> u32 {
+        match self.owners[position] {
+            Some((known, number)) if known == currency => number,
+            _ => {
+                let account = self.accounts.at(position);
+                let number = self.rows.owner(Owner {
+                    account: account.id.clone(),
+                    name: account.name.clone(),
+                    zone: account.time_zone.name(),
+                    currency: currency.to_owned(),
+                });
+                self.owners[position] = Some((currency, number));
+                number
+            }
+        }
+    }
 }
 
 /// An Arrow text column ends at 2 GiB.

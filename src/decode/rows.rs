@@ -1,32 +1,98 @@
 //! Growing columns that can be cut back to an earlier length, which Arrow's own builders cannot.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, Float64Array, Int8Array, Int16Array, Int64Array,
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, Float64Array, Int8Array, Int16Array, Int64Array,
     NullBufferBuilder, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use indexmap::IndexSet;
 
 use super::cell::Value;
 use crate::time::Instant;
 
 /// Rows read so far, as columns. Made by [`super::Decoder::rows`], filled by [`super::Decoder::page`].
+///
+/// Of whose a row is and of which hour, which are ten columns, a row has two small numbers until the end: the accounts and
+/// hours of a unit are few.
 #[derive(Debug)]
 pub struct Rows {
     schema: SchemaRef,
-    /// All of the schema's columns but `seen_at`, which is the last.
+    platform: String,
+    owners: Table<Owner>,
+    hours: Table<HourColumns>,
+    /// The length of the longest text of any owner, or the platform's.
+    longest: usize,
+    /// The schema's columns from `campaign_id` on, without the hours' and without `seen_at`, which is the last.
     columns: Vec<Growing>,
     length: usize,
 }
 
+/// Whose a row is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    pub(super) account: String,
+    pub(super) name: String,
+    pub(super) zone: &'static str,
+    pub(super) currency: String,
+}
+
+/// An hour as the lake keeps it: microseconds since 1970 in UTC and on the account's clock, minutes east of UTC, and how
+/// many hours are in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct HourColumns {
+    pub(super) hour: i64,
+    pub(super) local: i64,
+    pub(super) offset: i16,
+    pub(super) covered: i8,
+}
+
+/// Different values, numbered, and the number of each row's.
+#[derive(Debug)]
+struct Table<T> {
+    values: IndexSet<T>,
+    of_row: Vec<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table { values: IndexSet::new(), of_row: Vec::new() }
+    }
+}
+
+impl<T: Eq + Hash> Table<T> {
+    fn number(&mut self, value: T) -> u32 {
+        // There are fewer than rows, and an Arrow text column ends at two thousand millions of them.
+        self.values.insert_full(value).0 as u32
+    }
+
+    /// Each row's value.
+    fn rows(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.of_row.iter().map(|number| &self.values[*number as usize])
+    }
+
+    fn column<'t, A: FromIterator<V> + Array + 'static, V>(&'t self, of: impl Fn(&'t T) -> V) -> ArrayRef {
+        Arc::new(self.rows().map(of).collect::<A>())
+    }
+}
+
+/// So many of the standard columns are of the owner or the hour, before and after the campaign's.
+const OWNERS: usize = 5;
+const CAMPAIGNS: usize = 2;
+const HOURS: usize = 4;
+
 impl Rows {
-    pub(super) fn new(schema: SchemaRef) -> Rows {
+    pub(super) fn new(schema: SchemaRef, platform: &str) -> Rows {
+        let own = |index: &usize| (OWNERS..OWNERS + CAMPAIGNS).contains(index) || *index >= OWNERS + CAMPAIGNS + HOURS;
         let filled = schema.fields().len().saturating_sub(1);
-        let columns = schema.fields().iter().take(filled).map(|field| Growing::new(field.data_type())).collect();
-        Rows { schema, columns, length: 0 }
+        let own = (0..filled).filter(own);
+        let columns = own.map(|index| Growing::new(schema.field(index).data_type())).collect();
+        let (owners, hours) = (Table::default(), Table::default());
+        Rows { schema, longest: platform.len(), platform: platform.to_owned(), owners, hours, columns, length: 0 }
     }
 
     /// How many rows there are.
@@ -39,27 +105,65 @@ impl Rows {
         self.length == 0
     }
 
-    /// About how many bytes the rows take in memory.
+    /// About how many bytes the rows take in memory once they are finished.
     pub fn bytes(&self) -> usize {
-        // `seen_at` is written at the end.
-        self.columns.iter().map(Growing::bytes).sum::<usize>() + self.length * size_of::<i64>()
+        let owner = |owner: &Owner| owner.account.len() + owner.name.len() + owner.zone.len() + owner.currency.len();
+        let texts: usize = self.owners.values.iter().map(owner).max().unwrap_or(0) + self.platform.len();
+        let of_row = texts + OWNERS * size_of::<i32>() + 3 * size_of::<i64>() + size_of::<i16>() + size_of::<i8>();
+        self.columns.iter().map(Growing::bytes).sum::<usize>() + self.length * of_row
     }
 
     /// The rows as one batch of the lake's schema, in the order of their arrival: neither sorted nor freed of
     /// duplicates. `seen_at` is to the microsecond.
     pub fn finish(self, seen_at: Instant) -> RecordBatch {
-        let mut arrays: Vec<ArrayRef> = self.columns.into_iter().map(Growing::finish).collect();
-        let seen = ScalarBuffer::from(vec![seen_at.timestamp_micros(); self.length]);
+        let Rows { schema, platform, owners, hours, columns, length, .. } = self;
+        let mut own = columns.into_iter().map(Growing::finish);
+        let micros = |of: fn(&HourColumns) -> i64| -> TimestampMicrosecondArray {
+            TimestampMicrosecondArray::from_iter_values(hours.rows().map(of))
+        };
+        let mut arrays: Vec<ArrayRef> = vec![
+            repeated(std::iter::repeat_n(platform.as_str(), length)),
+            repeated(owners.rows().map(|owner| owner.account.as_str())),
+            repeated_or_null(owners.rows().map(|owner| owner.name.as_str())),
+            repeated(owners.rows().map(|owner| owner.zone)),
+            repeated_or_null(owners.rows().map(|owner| owner.currency.as_str())),
+        ];
+        arrays.extend(own.by_ref().take(CAMPAIGNS));
+        arrays.push(Arc::new(micros(|hour| hour.hour).with_timezone("UTC")));
+        arrays.push(Arc::new(micros(|hour| hour.local)));
+        arrays.push(hours.column::<Int16Array, _>(|hour| Some(hour.offset)));
+        arrays.push(hours.column::<Int8Array, _>(|hour| Some(hour.covered)));
+        arrays.extend(own);
+        let seen = ScalarBuffer::from(vec![seen_at.timestamp_micros(); length]);
         arrays.push(Arc::new(TimestampMicrosecondArray::new(seen, None).with_timezone("UTC")));
         // The columns were made from this schema's types, a row gives each of them one value, and a row with null in a
         // column that may not be null is refused before.
-        RecordBatch::try_new(self.schema, arrays).expect("columns made from the schema fit it")
+        RecordBatch::try_new(schema, arrays).expect("columns made from the schema fit it")
     }
 
-    /// Adds a value to the row at hand. `None` where the column's text is full (2 GiB).
-    ///
-    /// A row is one value for each column but `seen_at`, then [`Rows::end_row`]. A row that is given up halfway is
-    /// taken back by [`Rows::truncate`].
+    /// The number of an owner, for [`Rows::begin_row`].
+    pub(super) fn owner(&mut self, owner: Owner) -> u32 {
+        let texts = [owner.account.len(), owner.name.len(), owner.zone.len(), owner.currency.len()];
+        self.longest = texts.into_iter().fold(self.longest, usize::max);
+        self.owners.number(owner)
+    }
+
+    /// The number of an hour, for [`Rows::begin_row`].
+    pub(super) fn hour(&mut self, hour: HourColumns) -> u32 {
+        self.hours.number(hour)
+    }
+
+    /// Begins a row: then each of the columns from `campaign_id` on gets a value, then [`Rows::end_row`]. A row that is
+    /// given up halfway is taken back by [`Rows::truncate`]. `None` where a text column of owners would be full (2 GiB).
+    pub(super) fn begin_row(&mut self, owner: u32, hour: u32) -> Option<()> {
+        i32::try_from((self.length + 1).checked_mul(self.longest)?).ok()?;
+        self.owners.of_row.push(owner);
+        self.hours.of_row.push(hour);
+        Some(())
+    }
+
+    /// Adds a value to the row at hand: of `campaign_id`, `campaign_name`, then of the declared columns in their order.
+    /// `None` where the column's text is full (2 GiB).
     pub(super) fn push(&mut self, column: usize, value: Value<'_>) -> Option<()> {
         self.columns[column].push(value)
     }
@@ -71,11 +175,23 @@ impl Rows {
 
     /// Forgets all rows after the first `length`.
     pub(crate) fn truncate(&mut self, length: usize) {
+        self.owners.of_row.truncate(length);
+        self.hours.of_row.truncate(length);
         for column in &mut self.columns {
             column.truncate(length);
         }
         self.length = length;
     }
+}
+
+/// Texts of which few are different.
+fn repeated<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(texts))
+}
+
+/// The same, where an empty text stands for null.
+fn repeated_or_null<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> ArrayRef {
+    Arc::new(texts.map(|text| (!text.is_empty()).then_some(text)).collect::<StringArray>())
 }
 
 /// One column.

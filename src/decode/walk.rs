@@ -1,6 +1,7 @@
 //! One pass over a body: wanted values are kept as borrowed JSON text, records are handed on one by one, everything
 //! else is skipped without being built.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::DecodeError;
 use super::each::Elements;
+use super::fields;
 use super::row::RowReader;
 use super::tree::{Node, RowsAt, Tree};
 use super::unknown::Noted;
@@ -36,14 +38,59 @@ pub(super) struct Record<'d, 'de> {
     pub(super) slots: Vec<Option<&'de str>>,
     /// What no column names.
     pub(super) unknown: Noted<'d>,
-    /// Where there was no object: the place, and what was there.
-    pub(super) wrong: Option<(&'d str, &'static str)>,
+    /// Which child each key of the record before named, in the order in which the keys came.
+    guesses: Vec<usize>,
+    /// Keys of this record so far. Whoever goes on with something that is alike may set it back.
+    pub(super) keys: usize,
 }
 
 impl<'d, 'de> Record<'d, 'de> {
     pub(super) fn new(tree: &'d Tree) -> Record<'d, 'de> {
-        Record { slots: vec![None; tree.slots()], unknown: Noted::default(), wrong: None }
+        Record { slots: vec![None; tree.slots()], unknown: Noted::default(), guesses: Vec::new(), keys: 0 }
     }
+
+    /// The next record follows.
+    pub(super) fn begin(&mut self) {
+        self.slots.fill(None);
+        self.unknown.begin_record();
+        self.keys = 0;
+    }
+
+    /// Forgets what is wanted beneath `node`.
+    pub(super) fn forget(&mut self, node: &Node) {
+        for slot in &node.beneath {
+            self.slots[*slot] = None;
+        }
+    }
+
+    /// The place that `key`, as it is written between its quotes, names in `node`; one that no column names is noted.
+    pub(super) fn child(&mut self, node: &'d Node, key: &str) -> Option<&'d Node> {
+        let place = self.keys;
+        self.keys += 1;
+        if let Some((name, child)) = self.guesses.get(place).and_then(|guess| node.children.get(*guess))
+            && name == key
+        {
+            return Some(child);
+        }
+        let key = unescaped(key);
+        let Some(index) = node.child(&key) else {
+            self.unknown.note(&node.path, &key);
+            return None;
+        };
+        if self.guesses.len() <= place {
+            self.guesses.resize(place + 1, usize::MAX);
+        }
+        self.guesses[place] = index;
+        Some(&node.children[index].1)
+    }
+}
+
+/// The key itself. Of one whose escapes mean no text nothing is known, and it is taken as it is written.
+fn unescaped(key: &str) -> Cow<'_, str> {
+    if key.contains('\\') {
+        return serde_json::from_str(&format!("\"{key}\"")).map_or(Cow::Borrowed(key), Cow::Owned);
+    }
+    Cow::Borrowed(key)
 }
 
 /// Walks `text` along `tree`. What is found is left in `page`.
@@ -62,14 +109,9 @@ pub(super) fn record<'d, 'de>(
     tree: &'d Tree,
     record: &mut Record<'d, 'de>,
 ) -> Result<(), (&'d str, &'static str)> {
-    record.slots.fill(None);
-    record.unknown.begin_record();
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let walked = RecordAt { node: &tree.root, record: &mut *record }.deserialize(&mut deserializer);
-    match record.wrong.take() {
-        Some(wrong) => Err(wrong),
-        None => walked.map_err(|_| (tree.root.path.as_str(), "no JSON")),
-    }
+    record.begin();
+    let whole = serde_json::from_str::<&RawValue>(text).map_err(|_| (tree.root.path.as_str(), "no JSON"))?;
+    fields::take(whole.get(), &tree.root, record)
 }
 
 /// A place of the envelope.
@@ -236,21 +278,17 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let page = self.page;
-        page.record.slots.fill(None);
-        page.record.unknown.begin_record();
-        let walked = RecordAt { node: &page.tree.root, record: &mut page.record }.deserialize(deserializer);
-        let taken = match page.record.wrong.take() {
-            Some((path, found)) => {
+        let text = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        page.record.begin();
+        let taken = match fields::take(text, &page.tree.root, &mut page.record) {
+            Err((path, found)) => {
                 page.reader.begin_record();
                 Err(page.reader.wrong_shape(path, found))
             }
-            None => {
-                walked?;
-                match page.elements {
-                    None => page.reader.take(&page.record.slots),
-                    Some(elements) => elements.take(&mut page.record, &mut page.reader),
-                }
-            }
+            Ok(()) => match page.elements {
+                None => page.reader.take(&page.record.slots),
+                Some(elements) => elements.take(&mut page.record, &mut page.reader),
+            },
         };
         taken.map_err(|failure| {
             page.failure = Some(failure);
@@ -261,119 +299,6 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
 
 /// What is found where one element is expected at most.
 pub(super) const SEVERAL: &str = "several elements";
-
-/// A place of a record.
-pub(super) struct RecordAt<'p, 'd, 'de> {
-    pub(super) node: &'d Node,
-    pub(super) record: &'p mut Record<'d, 'de>,
-}
-
-impl<'de> DeserializeSeed<'de> for RecordAt<'_, '_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let RecordAt { node, record } = self;
-        let unwrapped = node.slot_unwrapped();
-        if node.slot.is_none() && unwrapped.is_none() {
-            return deserializer.deserialize_any(RecordAt { node, record });
-        }
-        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
-        if let Some(slot) = node.slot {
-            record.slots[slot] = Some(raw);
-        }
-        let mut place = node;
-        if let (Some(slot), Some(wrapped)) = (unwrapped, node.one_or_each.as_deref())
-            && !raw.starts_with('[')
-        {
-            record.slots[slot] = Some(raw);
-            place = wrapped;
-        }
-        if place.children.is_empty() && place.one_or_each.is_none() {
-            return Ok(());
-        }
-        let mut again = serde_json::Deserializer::from_str(raw);
-        again.deserialize_any(RecordAt { node: place, record }).map_err(D::Error::custom)
-    }
-}
-
-impl RecordAt<'_, '_, '_> {
-    fn wrong<E: serde::de::Error>(self, found: &'static str) -> Result<(), E> {
-        self.record.wrong = Some((&self.node.path, found));
-        Err(E::custom(found))
-    }
-}
-
-impl<'de> Visitor<'de> for RecordAt<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let RecordAt { node, record } = self;
-        if let Some(wrapped) = node.one_or_each.as_deref() {
-            return RecordAt { node: wrapped, record }.visit_map(map);
-        }
-        for slot in &node.beneath {
-            record.slots[*slot] = None;
-        }
-        while let Some(key) = map.next_key_seed(RecordKey { node, record: &mut *record })? {
-            let Key::Known(index) = key else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            map.next_value_seed(RecordAt { node: &node.children[index].1, record: &mut *record })?;
-        }
-        Ok(())
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        if self.node.is_row() {
-            return self.wrong("null");
-        }
-        // A null object has none of its values, and forgets those of the same key before.
-        for slot in &self.node.beneath {
-            self.record.slots[*slot] = None;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let RecordAt { node, record } = self;
-        let Some(wrapped) = node.one_or_each.as_deref() else { return RecordAt { node, record }.wrong("an array") };
-        for slot in &node.beneath {
-            record.slots[*slot] = None;
-        }
-        if seq.next_element_seed(RecordAt { node: wrapped, record: &mut *record })?.is_none() {
-            return Ok(());
-        }
-        match seq.next_element::<IgnoredAny>()? {
-            None => Ok(()),
-            Some(_) => RecordAt { node: wrapped, record }.wrong(SEVERAL),
-        }
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        self.wrong("true or false")
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.wrong("a number")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.wrong("a number")
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.wrong("a number")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
-        self.wrong("text")
-    }
-}
 
 /// An object's key, compared where it stands.
 enum Key {
@@ -403,37 +328,5 @@ impl Visitor<'_> for KeyOf<'_> {
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key, E> {
         Ok(self.node.child(key).map_or(Key::Unknown, Key::Known))
-    }
-}
-
-/// A record's key; those that no column names are noted.
-struct RecordKey<'p, 'd, 'de> {
-    node: &'d Node,
-    record: &'p mut Record<'d, 'de>,
-}
-
-impl<'de> DeserializeSeed<'de> for RecordKey<'_, '_, 'de> {
-    type Value = Key;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RecordKey<'_, '_, 'de> {
-    type Value = Key;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key, E> {
-        match self.node.child(key) {
-            Some(index) => Ok(Key::Known(index)),
-            None => {
-                self.record.unknown.note(&self.node.path, key);
-                Ok(Key::Unknown)
-            }
-        }
     }
 }

@@ -24,6 +24,7 @@ mod commit;
 mod dataset;
 mod file;
 mod intent;
+mod interned;
 mod layout;
 mod log;
 mod publish;

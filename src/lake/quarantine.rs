@@ -19,6 +19,7 @@ use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 
+use super::interned::plain;
 use super::layout::QUARANTINE;
 use super::store::failed;
 use super::{Dataset, Lake, Proven, blocking, staged};
@@ -135,18 +136,18 @@ impl Lake {
             let broken =
                 |error: ArrowError| Error::storage(format!("the quarantined rows `{shown}` are broken")).because(error);
             let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(&broken)?;
-            let schema = reader.schema();
             let mut batches = Vec::new();
             let mut left = most;
             for batch in reader {
-                let batch = batch.map_err(&broken)?;
+                let batch = batch.and_then(|batch| plain(&batch)).map_err(&broken)?;
                 batches.push(batch.slice(0, left.min(batch.num_rows())));
                 left -= left.min(batch.num_rows());
                 if left == 0 {
                     break;
                 }
             }
-            concat_batches(&schema, &batches).map(Some).map_err(&broken)
+            let Some(first) = batches.first() else { return Ok(None) };
+            concat_batches(&first.schema(), &batches).map(Some).map_err(&broken)
         })
         .await
     }

@@ -18,6 +18,7 @@ use arrow::ipc::{Block, CompressionType, root_as_footer};
 use bytes::Bytes;
 use chrono::DateTime;
 
+use super::interned::interned;
 use super::layout::{STAGED, bucket_of};
 use super::store::{Draft, Stat, Store, failed};
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ pub(super) fn is_staged(name: &str) -> bool {
 pub(super) fn write(draft: Draft, key: &UnitKey, rows: &RecordBatch, shape: &Shape) -> Result<u64> {
     let hours = shape.hours(rows)?;
     let said = draft.said();
-    let written = write_hours(draft, key, rows, shape.schema(), &hours);
+    let written = interned(rows).and_then(|rows| write_hours(draft, key, &rows, &hours));
     let mut writer = written.map_err(|error| failed(&said, error))?;
     let counted = writer.get_mut();
     counted.inner.get_mut().commit()?;
@@ -66,12 +67,11 @@ fn write_hours(
     draft: Draft,
     key: &UnitKey,
     rows: &RecordBatch,
-    schema: &SchemaRef,
     hours: &[(Instant, Range<usize>)],
 ) -> Result<Writer, ArrowError> {
     let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let counted = Counted { inner: BufWriter::new(draft), bytes: 0 };
-    let mut writer = FileWriter::try_new_with_options(counted, schema, options)?;
+    let mut writer = FileWriter::try_new_with_options(counted, &rows.schema(), options)?;
     let mut batches = Vec::new();
     for (hour, range) in hours {
         for begin in range.clone().step_by(BATCH_ROWS) {
@@ -107,8 +107,8 @@ impl<W: Write> Write for Counted<W> {
 pub(super) struct StagedReader {
     path: String,
     stat: Stat,
-    schema: SchemaRef,
-    version: arrow::ipc::MetadataVersion,
+    /// With the file's dictionaries.
+    decoder: FileDecoder,
     blocks: Vec<(Instant, Block)>,
     /// The whole file, where it is small.
     whole: Option<Bytes>,
@@ -172,8 +172,24 @@ impl StagedReader {
             return Err(Error::internal(format!("the staged file `{shown}` is that of `{found}`, not of `{key}`")));
         }
         let whole = (tail.len() as u64 == stat.size).then_some(tail);
-        let Footer { schema, version, blocks, .. } = footer;
-        Ok(Found::Whole(StagedReader { path, stat, schema, version, blocks, whole }))
+        let Footer { schema, version, dictionaries, blocks, .. } = footer;
+        let mut reader = StagedReader { path, stat, decoder: FileDecoder::new(schema, version), blocks, whole };
+        for block in &dictionaries {
+            let bytes = reader.bytes(store, block).await?;
+            if let Err(error) = reader.decoder.read_dictionary(block, &Buffer::from(bytes)) {
+                return Ok(Found::Broken(error));
+            }
+        }
+        Ok(Found::Whole(reader))
+    }
+
+    async fn bytes(&self, store: &Store, block: &Block) -> Result<Bytes> {
+        let begin = block.offset() as u64;
+        let end = begin + block.metaDataLength() as u64 + block.bodyLength() as u64;
+        match &self.whole {
+            Some(whole) => Ok(whole.slice(begin as usize..end as usize)),
+            None => store.read_range(&self.path, &self.stat, begin..end).await,
+        }
     }
 
     /// The file's bytes in memory.
@@ -192,13 +208,7 @@ impl StagedReader {
     pub(super) async fn read(self: &Arc<Self>, store: &Store, hour: Instant) -> Result<Option<StagedHour>> {
         let mut blocks = Vec::new();
         for (_, block) in self.blocks.iter().filter(|(found, _)| *found == hour) {
-            let begin = block.offset() as u64;
-            let end = begin + block.metaDataLength() as u64 + block.bodyLength() as u64;
-            let bytes = match &self.whole {
-                Some(whole) => whole.slice(begin as usize..end as usize),
-                None => store.read_range(&self.path, &self.stat, begin..end).await?,
-            };
-            blocks.push((*block, bytes));
+            blocks.push((*block, self.bytes(store, block).await?));
         }
         Ok((!blocks.is_empty()).then(|| StagedHour { reader: self.clone(), blocks }))
     }
@@ -210,10 +220,9 @@ impl StagedHour {
         let broken = |error: ArrowError| {
             Error::storage(format!("the staged file `{}` is broken", self.reader.path)).because(error)
         };
-        let decoder = FileDecoder::new(self.reader.schema.clone(), self.reader.version);
         let mut batches = Vec::with_capacity(self.blocks.len());
         for (block, bytes) in &self.blocks {
-            let found = decoder.read_record_batch(block, &Buffer::from(bytes.clone())).map_err(broken)?;
+            let found = self.reader.decoder.read_record_batch(block, &Buffer::from(bytes.clone())).map_err(broken)?;
             if let Some(rows) = found {
                 batches.push(of_bucket(conform(&rows, shape.schema())?, shape, bucket, buckets)?);
             }
@@ -244,6 +253,7 @@ struct Footer {
     key: String,
     schema: SchemaRef,
     version: arrow::ipc::MetadataVersion,
+    dictionaries: Vec<Block>,
     blocks: Vec<(Instant, Block)>,
 }
 
@@ -252,6 +262,7 @@ struct Footer {
 pub(super) struct ArrowFooter {
     pub(super) schema: SchemaRef,
     pub(super) version: arrow::ipc::MetadataVersion,
+    pub(super) dictionaries: Vec<Block>,
     pub(super) blocks: Vec<Block>,
     pub(super) entries: HashMap<String, String>,
 }
@@ -275,20 +286,21 @@ pub(super) fn arrow_footer(tail: &[u8], size: usize) -> Result<ArrowFooter, Arro
     Ok(ArrowFooter {
         schema: Arc::new(fb_to_schema(schema)),
         version: footer.version(),
+        dictionaries: footer.dictionaries().into_iter().flatten().copied().collect(),
         blocks: footer.recordBatches().into_iter().flatten().copied().collect(),
         entries,
     })
 }
 
 fn parse_footer(tail: &[u8], size: usize) -> Result<Footer, ArrowError> {
-    let ArrowFooter { schema, version, blocks: all, mut entries } = arrow_footer(tail, size)?;
+    let ArrowFooter { schema, version, dictionaries, blocks: all, mut entries } = arrow_footer(tail, size)?;
     let hours = entries.remove(HOURS).ok_or_else(|| broken("its hours are missing"))?;
     let mut blocks = Vec::new();
     for (hour, block) in hours.split(',').zip(all) {
         let micros = hour.parse().ok().and_then(DateTime::from_timestamp_micros);
         blocks.push((micros.ok_or_else(|| broken("its hours are not numbers"))?, block));
     }
-    Ok(Footer { key: entries.remove(KEY).unwrap_or_default(), schema, version, blocks })
+    Ok(Footer { key: entries.remove(KEY).unwrap_or_default(), schema, version, dictionaries, blocks })
 }
 
 fn broken(what: &str) -> ArrowError {

@@ -7,6 +7,7 @@
 use arrow::array::{Array, DynComparator, RecordBatch, TimestampMicrosecondArray, make_comparator};
 use arrow::compute::SortOptions;
 
+use super::order::{Heads, KeyOrder, Next};
 use super::shape::{fault, value_text};
 use super::{Arrival, Claim, Shape};
 use crate::error::Result;
@@ -45,16 +46,10 @@ pub fn find_fallen(
         }
     }
     let seen_at = shape.seen_at(old)?;
-    let converter = shape.key_in_hour_converter()?;
-    let (old_keys, new_keys) = (shape.key_in_hour(&converter, old)?, shape.key_in_hour(&converter, new)?);
-    let mut before = 0;
-    for row in 0..new.num_rows() {
-        while before < old.num_rows() && old_keys.row(before) < new_keys.row(row) {
-            before += 1;
-        }
-        if before == old.num_rows() || old_keys.row(before) != new_keys.row(row) {
-            continue;
-        }
+    let keys = KeyOrder::new(&[old, new], shape.key_in_hour())?;
+    for next in Heads::new(&keys) {
+        let Next::Same(places) = next else { continue };
+        let [(_, before), (_, row)] = places[..] else { continue };
         let later = |seen_at: &TimestampMicrosecondArray| {
             seen_at.is_valid(before) && seen_at.value(before) > claim.fetched_at.timestamp_micros()
         };

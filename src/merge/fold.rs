@@ -1,16 +1,20 @@
 //! The fold over one hour: for each key the row in the lake, then the claims, oldest first.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use arrow::array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::interleave_record_batch;
-use arrow::row::Rows;
+use arrow::compute::{concat_batches, interleave_record_batch};
 
 use super::events::{Change, Event, events_batch};
+use super::order::{Heads, KeyOrder, Next, first_not};
 use super::shape::{RowsEqual, fault};
 use super::{Arrival, Claims, HourMerge, ReadBefore, Shape, Tally};
 use crate::error::Result;
 use crate::time::Instant;
+
+/// Stretches of rows that are this long on average are copied as stretches, shorter ones row by row.
+const LONG: usize = 16;
 
 /// Where a row is: the batch's place among the sources and the row's place in it.
 pub(super) type Place = (usize, usize);
@@ -22,7 +26,6 @@ pub(super) struct Merge<'a> {
     claims: &'a Claims,
     read_before: &'a ReadBefore,
     sources: Vec<Source<'a>>,
-    keys: Vec<Rows>,
     /// Comparisons of the values of two sources, made when they are needed first.
     comparisons: HashMap<(usize, usize), RowsEqual>,
 }
@@ -49,9 +52,24 @@ struct Asked {
 #[derive(Default)]
 struct Outcome {
     /// The rows that stay, in order.
-    kept: Vec<Place>,
+    kept: Vec<Stretch>,
     events: Vec<Event>,
     untraced: BTreeSet<usize>,
+}
+
+/// Adjacent rows of one source.
+struct Stretch {
+    source: usize,
+    rows: Range<usize>,
+}
+
+impl Outcome {
+    fn keep(&mut self, source: usize, rows: Range<usize>) {
+        match self.kept.last_mut() {
+            Some(last) if last.source == source && last.rows.end == rows.start => last.rows.end = rows.end,
+            _ => self.kept.push(Stretch { source, rows }),
+        }
+    }
 }
 
 impl<'a> Merge<'a> {
@@ -70,67 +88,111 @@ impl<'a> Merge<'a> {
             let (accounts, seen_at) = (shape.accounts(rows)?, shape.seen_at(rows)?);
             sources.push(Source { rows, accounts, claim, seen_at });
         }
-        let converter = shape.key_in_hour_converter()?;
-        let keys = sources.iter().map(|source| shape.key_in_hour(&converter, source.rows)).collect::<Result<_>>()?;
-        Ok(Merge { shape, hour, claims, read_before, sources, keys, comparisons: HashMap::new() })
+        Ok(Merge { shape, hour, claims, read_before, sources, comparisons: HashMap::new() })
     }
 
     pub(super) fn run(mut self, tallies: &mut [Tally]) -> Result<HourMerge> {
-        let places = self.places_by_key();
+        let batches: Vec<&RecordBatch> = self.sources.iter().map(|source| source.rows).collect();
+        let order = KeyOrder::new(&batches, self.shape.key_in_hour())?;
         let mut merged = HourMerge::default();
         let mut outcome = Outcome::default();
         let mut asked = Asked::default();
-        let mut begin = 0;
-        while begin < places.len() {
-            let same = |place: &&Place| self.key(**place) == self.key(places[begin]);
-            let end = begin + places[begin..].iter().take_while(same).count();
-            let run = &places[begin..end];
-            begin = end;
-            let account = self.account(run[0]);
-            if account != asked.account || asked.account.is_empty() {
-                let read_before = self.read_before.contains(account, self.hour);
-                asked = Asked { account: account.to_owned(), by: self.claims.asking(account, self.hour), read_before };
-            }
-            self.count(run, &asked.by, tallies);
-            let old = run.iter().copied().find(|place| self.claim_of(*place).is_none());
-            let last = self.fold(run, old, &asked, &mut outcome)?;
-            outcome.kept.extend(last);
-            match (old, last) {
-                (None, None) => continue,
-                (None, Some(_)) => merged.added += 1,
-                (Some(old), Some(last)) if old == last => continue,
-                (Some(_), Some(_)) => merged.changed += 1,
-                (Some(_), None) => merged.removed += 1,
-            }
-            if merged.accounts_changed.last().is_none_or(|last| last != account) {
-                merged.accounts_changed.push(account.to_owned());
+        for next in Heads::new(&order) {
+            match next {
+                Next::Same(places) => {
+                    self.ask(places[0], &mut asked);
+                    self.key(&places, &asked, &mut outcome, &mut merged, tallies)?;
+                }
+                Next::Alone(source, rows) => {
+                    self.alone(source, rows, &mut asked, &mut outcome, &mut merged, tallies)?;
+                }
             }
         }
         if merged.added + merged.changed + merged.removed > 0 {
-            merged.rows = Some(self.take(&outcome.kept)?);
+            merged.rows = Some(self.take(&batches, &outcome.kept)?);
         }
         if !outcome.events.is_empty() {
-            let batches: Vec<&RecordBatch> = self.sources.iter().map(|source| source.rows).collect();
             merged.events = Some(events_batch(self.shape, self.hour, &batches, &outcome.events)?);
             merged.untraced = outcome.untraced;
         }
         Ok(merged)
     }
 
-    /// All rows, by key; rows of one key in the order of their sources. Each source is sorted, so the sort only merges.
-    fn places_by_key(&self) -> Vec<Place> {
-        let mut places: Vec<Place> = Vec::new();
-        for (index, source) in self.sources.iter().enumerate() {
-            places.extend((0..source.rows.num_rows()).map(|row| (index, row)));
+    /// Rows with keys that no other source has, account by account: where nobody has anything to say of an account's rows
+    /// they stay as they are, without a look at each.
+    fn alone(
+        &mut self,
+        source: usize,
+        rows: Range<usize>,
+        asked: &mut Asked,
+        outcome: &mut Outcome,
+        merged: &mut HourMerge,
+        tallies: &mut [Tally],
+    ) -> Result<()> {
+        let accounts = self.sources[source].accounts;
+        let mut begin = rows.start;
+        while begin < rows.end {
+            let account = accounts.value(begin);
+            let end = first_not(begin, rows.end, |row| accounts.value(row) == account);
+            self.ask((source, begin), asked);
+            if self.nothing_is_said(source, asked) {
+                outcome.keep(source, begin..end);
+                if self.sources[source].claim.is_some() {
+                    merged.added += (end - begin) as u64;
+                    changed(merged, account);
+                }
+            } else {
+                for row in begin..end {
+                    self.key(&[(source, row)], asked, outcome, merged, tallies)?;
+                }
+            }
+            begin = end;
         }
-        if self.sources.len() > 1 {
-            places.sort_by(|one, other| self.key(*one).cmp(&self.key(*other)));
-        }
-        places
+        Ok(())
     }
 
-    fn key(&self, (source, row): Place) -> arrow::row::Row<'_> {
-        self.keys[source].row(row)
+    /// Whether rows of one source alone stay as they are: the lake's, where nobody asked for their account; those of a
+    /// slice, where nobody else did and the hour was never read before.
+    fn nothing_is_said(&self, source: usize, asked: &Asked) -> bool {
+        match self.sources[source].claim {
+            None => asked.by.is_empty(),
+            Some(own) => !asked.read_before && asked.by.iter().all(|claim| *claim == own),
+        }
+    }
+
+    /// Learns what concerns the account of `place`, where it is another one than before.
+    fn ask(&self, place: Place, asked: &mut Asked) {
+        let account = self.account(place);
+        if account != asked.account || asked.account.is_empty() {
+            let read_before = self.read_before.contains(account, self.hour);
+            *asked = Asked { account: account.to_owned(), by: self.claims.asking(account, self.hour), read_before };
+        }
+    }
+
+    /// All rows of one key.
+    fn key(
+        &mut self,
+        places: &[Place],
+        asked: &Asked,
+        outcome: &mut Outcome,
+        merged: &mut HourMerge,
+        tallies: &mut [Tally],
+    ) -> Result<()> {
+        self.count(places, &asked.by, tallies);
+        let old = places.iter().copied().find(|place| self.claim_of(*place).is_none());
+        let last = self.fold(places, old, asked, outcome)?;
+        if let Some((source, row)) = last {
+            outcome.keep(source, row..row + 1);
+        }
+        match (old, last) {
+            (None, None) => return Ok(()),
+            (None, Some(_)) => merged.added += 1,
+            (Some(old), Some(last)) if old == last => return Ok(()),
+            (Some(_), Some(_)) => merged.changed += 1,
+            (Some(_), None) => merged.removed += 1,
+        }
+        changed(merged, &asked.account);
+        Ok(())
     }
 
     fn account(&self, (source, row): Place) -> &'a str {
@@ -245,8 +307,24 @@ impl<'a> Merge<'a> {
         Ok(equal)
     }
 
-    fn take(&self, kept: &[Place]) -> Result<RecordBatch> {
-        let batches: Vec<&RecordBatch> = self.sources.iter().map(|source| source.rows).collect();
-        interleave_record_batch(&batches, kept).map_err(fault)
+    fn take(&self, batches: &[&RecordBatch], kept: &[Stretch]) -> Result<RecordBatch> {
+        let rows: usize = kept.iter().map(|stretch| stretch.rows.len()).sum();
+        if rows >= kept.len() * LONG {
+            let slice = |stretch: &Stretch| batches[stretch.source].slice(stretch.rows.start, stretch.rows.len());
+            let slices: Vec<RecordBatch> = kept.iter().map(slice).collect();
+            return match slices.as_slice() {
+                [only] => Ok(only.clone()),
+                several => concat_batches(self.shape.schema(), several).map_err(fault),
+            };
+        }
+        let places = kept.iter().flat_map(|stretch| stretch.rows.clone().map(|row| (stretch.source, row)));
+        interleave_record_batch(batches, &places.collect::<Vec<Place>>()).map_err(fault)
+    }
+}
+
+/// Something of `account` is other than before; accounts come in order.
+fn changed(merged: &mut HourMerge, account: &str) {
+    if merged.accounts_changed.last().is_none_or(|last| last != account) {
+        merged.accounts_changed.push(account.to_owned());
     }
 }

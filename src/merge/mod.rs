@@ -22,11 +22,14 @@
 //!
 //! What is known of campaigns is merged by other rules: see [`follow()`].
 
+mod by_key;
 mod claims;
 mod events;
 mod falling;
 mod fold;
 mod guard;
+mod order;
+mod packed;
 mod proof;
 mod shape;
 #[cfg(test)]

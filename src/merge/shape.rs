@@ -3,16 +3,16 @@
 use std::ops::Range;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DynComparator, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, DynComparator, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
     make_comparator, new_null_array,
 };
 use arrow::compute::{CastOptions, SortOptions, cast_with_options, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows, SortField};
 use arrow::util::display::array_value_to_string;
 use chrono::{DateTime, SecondsFormat};
 
+use super::by_key::ByKey;
 use super::proof::{Sorted, Undeclared};
 use crate::error::{Error, Result};
 use crate::pipeline::schema::{HOUR, KEY, SEEN_AT, instant_type};
@@ -87,29 +87,27 @@ impl Shape {
     /// `page_starts` says where each response's rows begin in `rows`, ascending; rows before the first of them are one
     /// response too. It costs nothing where no key comes twice.
     pub fn sort_unique(&self, rows: &RecordBatch, page_starts: &[usize]) -> Result<Sorted> {
-        let converter = self.converter(&self.key)?;
-        let keys = convert(&converter, rows, &self.key)?;
-        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
-        order.sort_by(|one, other| keys.row(*one).cmp(&keys.row(*other)));
-        let mut kept = Vec::with_capacity(order.len());
+        let sorted = ByKey::new(rows, &self.key)?;
+        let mut kept: Vec<u32> = Vec::with_capacity(sorted.rows());
         let mut equal: Option<RowsEqual> = None;
-        for same in order.chunk_by(|one, other| keys.row(*one) == keys.row(*other)) {
-            // The sort is stable: the rows of one key are in the order in which they came, page by page.
+        for same in sorted.keys() {
+            // The rows of one key are in the order in which they came, page by page.
             for pair in same.windows(2).filter(|pair| page_of(page_starts, pair[0]) == page_of(page_starts, pair[1])) {
                 if equal.is_none() {
                     equal = Some(self.rows_equal(rows, rows)?);
                 }
-                if equal.as_ref().is_some_and(|equal| !equal.test(pair[0], pair[1])) {
-                    return Ok(Sorted::Undeclared(self.undeclared(rows, pair[0], pair[1])?));
+                let (one, other) = (pair[0] as usize, pair[1] as usize);
+                if equal.as_ref().is_some_and(|equal| !equal.test(one, other)) {
+                    return Ok(Sorted::Undeclared(self.undeclared(rows, one, other)?));
                 }
             }
-            kept.extend(same.last().map(|row| *row as u64));
+            kept.extend(same.last());
         }
         let doubles = (rows.num_rows() - kept.len()) as u64;
-        if doubles == 0 && order.is_sorted() {
+        if doubles == 0 && kept.is_sorted() {
             return Ok(Sorted::Unique { rows: rows.clone(), doubles: 0 });
         }
-        let rows = take_record_batch(rows, &UInt64Array::from(kept)).map_err(fault)?;
+        let rows = take_record_batch(rows, &UInt32Array::from(kept)).map_err(fault)?;
         Ok(Sorted::Unique { rows, doubles })
     }
 
@@ -141,12 +139,9 @@ impl Shape {
 
     /// The places of two rows with the same key, where there are such; `rows` may stand in any order.
     pub fn first_double(&self, rows: &RecordBatch) -> Result<Option<(usize, usize)>> {
-        let converter = self.converter(&self.key)?;
-        let keys = convert(&converter, rows, &self.key)?;
-        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
-        order.sort_by(|one, other| keys.row(*one).cmp(&keys.row(*other)));
-        let double = order.windows(2).find(|pair| keys.row(pair[0]) == keys.row(pair[1]));
-        Ok(double.map(|pair| (pair[0], pair[1])))
+        let sorted = ByKey::new(rows, &self.key)?;
+        let double = sorted.keys().find(|same| same.len() > 1);
+        Ok(double.map(|same| (same[0] as usize, same[1] as usize)))
     }
 
     /// The hours of sorted rows and where each one's rows are.
@@ -173,13 +168,9 @@ impl Shape {
         self.seen_at.map(|index| instants(rows.column(index))).transpose()
     }
 
-    /// Makes the comparable form of a key within one hour: all key columns but `hour`.
-    pub(super) fn key_in_hour_converter(&self) -> Result<RowConverter> {
-        self.converter(&self.key[1..])
-    }
-
-    pub(super) fn key_in_hour(&self, converter: &RowConverter, rows: &RecordBatch) -> Result<Rows> {
-        convert(converter, rows, &self.key[1..])
+    /// The places of the key's columns within one hour: all but `hour`.
+    pub(super) fn key_in_hour(&self) -> &[usize] {
+        &self.key[1..]
     }
 
     pub(super) fn rows_equal(&self, old: &RecordBatch, new: &RecordBatch) -> Result<RowsEqual> {
@@ -190,16 +181,11 @@ impl Shape {
         }
         Ok(RowsEqual { comparators })
     }
-
-    fn converter(&self, columns: &[usize]) -> Result<RowConverter> {
-        let field = |index: &usize| SortField::new(self.schema.field(*index).data_type().clone());
-        RowConverter::new(columns.iter().map(field).collect()).map_err(fault)
-    }
 }
 
 /// The page that `row` came with, numbered from 0.
-fn page_of(page_starts: &[usize], row: usize) -> usize {
-    page_starts.partition_point(|start| *start <= row)
+fn page_of(page_starts: &[usize], row: u32) -> usize {
+    page_starts.partition_point(|start| *start <= row as usize)
 }
 
 /// Compares rows of two batches by all columns but the key and `seen_at`.
@@ -255,11 +241,6 @@ pub fn value_text(values: &ArrayRef, row: usize) -> Result<String> {
 /// Arrow refused what the shape had checked before.
 pub(super) fn fault(error: ArrowError) -> Error {
     Error::internal("cannot merge rows").because(error)
-}
-
-fn convert(converter: &RowConverter, rows: &RecordBatch, columns: &[usize]) -> Result<Rows> {
-    let columns: Vec<ArrayRef> = columns.iter().map(|index| rows.column(*index).clone()).collect();
-    converter.convert_columns(&columns).map_err(fault)
 }
 
 fn instants(column: &ArrayRef) -> Result<&TimestampMicrosecondArray> {

@@ -282,7 +282,6 @@ impl Replay<'_> {
         report.older += u64::from(header.pipeline_digest != self.pipeline.digest);
         report.rows += rows.num_rows() as u64;
         let (fetched_at, requests) = (header.fetched_at, header.requests);
-        let empty = empty_hours(self.pipeline, &unit.accounts, taped.window, &rows)?;
         let judged = match self.aside.prove(rows, page_starts).await? {
             Err(undeclared) => Err(undeclared.to_string()),
             Ok(proven) => match judge(proven.rows(), &self.pipeline.quality)? {
@@ -297,6 +296,7 @@ impl Replay<'_> {
                 return Ok(None);
             }
         };
+        let empty = empty_hours(self.pipeline, &unit.accounts, taped.window, proven.rows())?;
         let rows = self.aside.stage(&unit.key, proven).await?.rows;
         Ok(Some(StagedUnit { unit, window: taped.window, fetched_at, rows, requests, empty }))
     }

@@ -314,7 +314,8 @@ impl Run<'_> {
     }
 }
 
-/// The hours of `accounts` in `window` of which the platform gave no row.
+/// The hours of `accounts` in `window` of which the platform gave no row. `rows` may stand in any order; where they are
+/// sorted, each account's hour is looked at once.
 pub(super) fn empty_hours(
     pipeline: &Pipeline,
     accounts: &[Account],
@@ -388,7 +389,6 @@ impl Worker {
     /// The cassette comes in between: a crash after it leaves one too many, which says nothing wrong, and never one
     /// too few.
     async fn stage(&self, planned: Unit, slice: Slice, tape: Tape) -> Result<Ended> {
-        let empty = empty_hours(&self.pipeline, &slice.unit.accounts, slice.window, &slice.rows)?;
         let header = tapes::of_slice(&self.recording, &slice);
         let proven = match self.dataset.prove(slice.rows, slice.page_starts).await? {
             Ok(proven) => proven,
@@ -402,6 +402,7 @@ impl Worker {
             }
         };
         let (gone, outside, unknown_fields) = (slice.gone, slice.outside, slice.unknown_fields);
+        let empty = empty_hours(&self.pipeline, &slice.unit.accounts, slice.window, proven.rows())?;
         let staged = StagedUnit {
             unit: slice.unit,
             window: slice.window,
