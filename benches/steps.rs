@@ -231,11 +231,8 @@ fn plans(criterion: &mut Criterion) {
     let subjects: Vec<Subject<'_>> = accounts.iter().map(subject).collect();
     let mut group = criterion.benchmark_group("plan");
     group.throughput(Throughput::Elements(subjects.len() as u64));
-    let backfill = Ask::Backfill {
-        from: (day() - TimeDelta::days(31)).date_naive(),
-        to: day().date_naive(),
-        again: false,
-    };
+    let backfill =
+        Ask::Backfill { from: (day() - TimeDelta::days(31)).date_naive(), to: day().date_naive(), again: false };
     group.bench_function("1,000 accounts, due", |bencher| bencher.iter(|| plan(&refresh, &subjects, Ask::Due, now)));
     group.sample_size(10);
     group.bench_function("1,000 accounts, 31 days back", |bencher| {

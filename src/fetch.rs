@@ -16,6 +16,7 @@ use crate::cassette::Tape;
 use crate::decode::{Decoder, UnknownFields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::client::Client;
+use crate::lake::{Chunk, Dataset};
 use crate::pipeline::{Accounts, Fault, Pipeline, UsageRule};
 use crate::quota::Quotas;
 use crate::state::{Lease, Sizes, State};
@@ -65,20 +66,32 @@ pub struct Fetch {
     campaigns: Arc<Mutex<HashMap<String, CampaignCell>>>,
     /// Only first pages are read, nothing is tried again and nothing is kept.
     glances: bool,
+    /// Where rows are put that are too many to be held.
+    aside: Arc<OnceLock<Aside>>,
+}
+
+/// Where the rows of large units are put while their pages still come.
+#[derive(Debug, Clone)]
+struct Aside {
+    dataset: Dataset,
+    /// A unit's rows are put aside from so many bytes on.
+    above: usize,
 }
 
 type CampaignCell = Arc<OnceCell<Arc<Campaigns>>>;
 
 /// All rows of a unit, made only when its last page has been read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Slice {
     /// What was asked for.
     pub unit: Unit,
     /// The part of the unit's window whose hours had ended when it was asked for, on every account's clock. Rows of
     /// hours that were still open are left away.
     pub window: Window,
-    /// The rows, in the pipeline's lake schema, in the order in which they came.
+    /// The rows, in the pipeline's lake schema, in the order in which they came; of a large unit the last of them.
     pub rows: RecordBatch,
+    /// The rows before them that were put aside because there were too many to be held, in the order in which they came.
+    pub chunks: Vec<Chunk>,
     /// Where in `rows` each response's rows begin, ascending: two rows of one response are never versions of each other.
     pub page_starts: Vec<usize>,
     /// Taken before the first request: what the platform changed later is not in the rows.
@@ -213,7 +226,14 @@ impl Fetch {
             decoder,
             campaigns: Arc::default(),
             glances: false,
+            aside: Arc::default(),
         })
+    }
+
+    /// From now on a unit's rows that take more than `above` bytes are put aside for `dataset`, where its units are staged.
+    pub fn put_aside(&self, dataset: Dataset, above: usize) {
+        // A second place changes nothing: it is one run.
+        let _first = self.aside.set(Aside { dataset, above });
     }
 
     /// Takes up what earlier runs left: the use of the quotas, and how much accounts can be asked for at once. From now

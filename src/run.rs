@@ -18,6 +18,7 @@ mod publish;
 mod quarantine;
 mod replay;
 mod report;
+mod stage;
 mod tapes;
 mod work;
 
@@ -54,6 +55,11 @@ use work::Worked;
 
 /// Units that were begun longer ago are not taken up: platforms keep reports for about so long.
 const TAKEN_UP_HOURS: i64 = 24;
+
+/// The rows that all workers hold together are about so many bytes at most; what is more is put aside.
+const ROWS_HELD: usize = 32 * 1024 * 1024;
+/// However many workers there are, a unit's rows are not put aside before they are so many bytes.
+const LEAST_HELD: usize = 1024 * 1024;
 
 /// What a run works with.
 #[derive(Debug, Clone)]
@@ -162,6 +168,7 @@ async fn carry_out(
         stop,
         taken_up: OnceLock::new(),
     };
+    run.fetch.put_aside(run.dataset.clone(), (ROWS_HELD / environment.workers.max(1)).max(LEAST_HELD));
     let passed = match run.fetch.open(run.lease.clone()).await {
         Ok(()) => match task {
             Task::Order(order) => pass(&run, order, &mut report).await,

@@ -54,16 +54,36 @@ impl Workload {
 pub(crate) fn run(order: &Order) {
     let millions = order.rows.unwrap_or(1.0);
     if order.wants("load") {
-        let load =
-            Workload { title: "first load: 40 accounts of 50 campaigns, 10 in a request", accounts: 40, campaigns: 50, days: 0, batch: 10, latency: "0s" };
+        let load = Workload {
+            title: "first load: 40 accounts of 50 campaigns, 10 in a request",
+            accounts: 40,
+            campaigns: 50,
+            days: 0,
+            batch: 10,
+            latency: "0s",
+        };
         compare(&load.of_millions(millions), order);
     }
     if order.wants("big-units") {
-        let load = Workload { title: "first load of large units: 40 accounts of 500 campaigns, 120,000 rows in a unit", accounts: 40, campaigns: 500, days: 0, batch: 10, latency: "0s" };
+        let load = Workload {
+            title: "first load of large units: 40 accounts of 500 campaigns, 120,000 rows in a unit",
+            accounts: 40,
+            campaigns: 500,
+            days: 0,
+            batch: 10,
+            latency: "0s",
+        };
         compare(&load.of_millions(order.rows.unwrap_or(2.0)), order);
     }
     if order.wants("latency") {
-        let chains = Workload { title: "latency-bound: 120 ms a request, chains of 5 pages, 8 at a time", accounts: 16, campaigns: 104, days: 4, batch: 1, latency: "120ms" };
+        let chains = Workload {
+            title: "latency-bound: 120 ms a request, chains of 5 pages, 8 at a time",
+            accounts: 16,
+            campaigns: 104,
+            days: 4,
+            batch: 1,
+            latency: "120ms",
+        };
         compare(&chains, order);
     }
     if order.wants("batches") {
@@ -207,7 +227,10 @@ impl Place {
         let mut files = BTreeMap::new();
         for path in self.parquet() {
             let metadata = fs::metadata(&path).expect("a file");
-            files.insert(path, (metadata.len(), metadata.ino(), metadata.mtime_nsec() + metadata.mtime() * 1_000_000_000));
+            files.insert(
+                path,
+                (metadata.len(), metadata.ino(), metadata.mtime_nsec() + metadata.mtime() * 1_000_000_000),
+            );
         }
         files
     }

@@ -49,7 +49,9 @@ impl Order {
                 "load" | "big-units" | "latency" | "batches" | "unchanged" | "republish" => {
                     order.workloads.push(argument);
                 }
-                other => return Err(format!("`{other}`: expected load, big-units, latency, batches, unchanged, republish")),
+                other => {
+                    return Err(format!("`{other}`: expected load, big-units, latency, batches, unchanged, republish"));
+                }
             }
         }
         Ok(order)

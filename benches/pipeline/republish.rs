@@ -54,7 +54,12 @@ async fn republish(folder: &Path, pipeline: &Pipeline, rows_an_hour: usize) {
     let first = publish(&dataset, partition, &slices).await;
     let file = folder.join("bench/date=2026-09-30/bucket-00.parquet");
     let size = fs::metadata(&file).expect("the file").len();
-    println!("\na day of {} rows, {:.1} MB: published in {:.2} s", first.rows, size as f64 / 1e6, began.elapsed().as_secs_f64());
+    println!(
+        "\na day of {} rows, {:.1} MB: published in {:.2} s",
+        first.rows,
+        size as f64 / 1e6,
+        began.elapsed().as_secs_f64()
+    );
 
     let again = vec![stage(&dataset, day + TimeDelta::hours(13), rows_an_hour, 1).await];
     let (before, began) = (io(), Instant::now());

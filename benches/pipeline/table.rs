@@ -22,7 +22,16 @@ pub(crate) fn print(title: &str, lines: &[Line<'_>]) {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
     table.set_header([
-        "who", "rows", "wall s", "CPU s", "rows/s", "rows/CPU s", "CPU s/M rows", "peak MB", "wall ratio", "CPU ratio",
+        "who",
+        "rows",
+        "wall s",
+        "CPU s",
+        "rows/s",
+        "rows/CPU s",
+        "CPU s/M rows",
+        "peak MB",
+        "wall ratio",
+        "CPU ratio",
         "platform CPU s",
     ]);
     for line in lines {

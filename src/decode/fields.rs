@@ -5,8 +5,6 @@
 //! Both together cost half of what asking the parser for each key and value costs, and this is a third of all that is
 //! done with a row.
 
-use memchr::memchr2;
-
 use super::tree::Node;
 use super::walk::{Record, SEVERAL};
 
@@ -18,11 +16,7 @@ type Wrong<'d> = (&'d str, &'static str);
 ///
 /// # Errors
 /// Where there was no object, and what was there.
-pub(super) fn take<'d, 'de>(
-    text: &'de str,
-    node: &'d Node,
-    record: &mut Record<'d, 'de>,
-) -> Result<(), Wrong<'d>> {
+pub(super) fn take<'d, 'de>(text: &'de str, node: &'d Node, record: &mut Record<'d, 'de>) -> Result<(), Wrong<'d>> {
     let mut place = node;
     let unwrapped = node.slot_unwrapped();
     if node.slot.is_some() || unwrapped.is_some() {
@@ -59,12 +53,21 @@ fn object<'d, 'de>(text: &'de str, node: &'d Node, record: &mut Record<'d, 'de>)
         return object(text, wrapped, record);
     }
     record.forget(node);
-    let mut rest = Rest { text, at: 1 };
+    let mut rest = Rest::inside(text);
     while rest.peek() == b'"' {
-        let key = rest.value();
+        let child = match record.guessed(node, rest.ahead()) {
+            Some((child, length)) => {
+                rest.at += length;
+                Some(child)
+            }
+            None => {
+                let key = rest.value();
+                record.child(node, &key[1..key.len() - 1])
+            }
+        };
         rest.pass(b':');
         let value = rest.value();
-        if let Some(child) = record.child(node, &key[1..key.len() - 1]) {
+        if let Some(child) = child {
             take(value, child, record)?;
         }
         rest.pass(b',');
@@ -76,23 +79,50 @@ fn object<'d, 'de>(text: &'de str, node: &'d Node, record: &mut Record<'d, 'de>)
 fn one_element<'d, 'de>(text: &'de str, node: &'d Node, record: &mut Record<'d, 'de>) -> Result<(), Wrong<'d>> {
     let Some(wrapped) = node.one_or_each.as_deref() else { return Err((&node.path, "an array")) };
     record.forget(node);
-    let mut rest = Rest { text, at: 1 };
-    if rest.peek() == b']' {
-        return Ok(());
-    }
-    let element = rest.value();
+    let mut rest = Rest::inside(text);
+    let Some(element) = rest.element() else { return Ok(()) };
     take(element, wrapped, record)?;
-    rest.pass(b',');
-    if rest.peek() == b']' { Ok(()) } else { Err((&wrapped.path, SEVERAL)) }
+    if rest.element().is_none() { Ok(()) } else { Err((&wrapped.path, SEVERAL)) }
 }
 
 /// What follows in a well-formed text.
-struct Rest<'de> {
+pub(super) struct Rest<'de> {
     text: &'de str,
     at: usize,
 }
 
 impl<'de> Rest<'de> {
+    /// What is within the brackets of an object or a list.
+    pub(super) fn inside(text: &'de str) -> Rest<'de> {
+        Rest { text, at: 1 }
+    }
+
+    /// A list's next element; `None` at its end.
+    pub(super) fn element(&mut self) -> Option<&'de str> {
+        if matches!(self.peek(), b']' | 0) {
+            return None;
+        }
+        let element = self.value();
+        self.pass(b',');
+        Some(element)
+    }
+
+    /// An object's next key, as it is written between its quotes, and its value; `None` at the end.
+    pub(super) fn field(&mut self) -> Option<(&'de str, &'de str)> {
+        if self.peek() != b'"' {
+            return None;
+        }
+        let key = self.value();
+        self.pass(b':');
+        let value = self.value();
+        self.pass(b',');
+        Some((&key[1..key.len() - 1], value))
+    }
+
+    fn ahead(&self) -> &'de [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
     /// The next character that is no space; 0 at the end, where no well-formed text leads.
     fn peek(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
@@ -125,11 +155,32 @@ impl<'de> Rest<'de> {
     }
 }
 
-/// Where the text that begins with a quote at `begin` ends, its last quote included.
+const EVERY: u64 = u64::from_ne_bytes([1; 8]);
+const QUOTES: u64 = EVERY * b'"' as u64;
+const BACKSLASHES: u64 = EVERY * b'\\' as u64;
+
+/// Not 0 where a byte of `word` is 0: then the lowest bit is in the first of them.
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(EVERY) & !word & (EVERY << 7)
+}
+
+/// Where the text that begins with a quote at `begin` ends, its last quote included. Eight characters are looked at at a
+/// time: most texts are so short that calling anything would take longer.
 fn end_of_text(bytes: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
+    while let Some(byte) = bytes.get(at) {
+        if let Some(eight) = bytes[at..].first_chunk::<8>() {
+            let word = u64::from_le_bytes(*eight);
+            let found = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES);
+            if found == 0 {
+                at += 8;
+                continue;
+            }
+            at += found.trailing_zeros() as usize / 8;
+        } else if !matches!(byte, b'"' | b'\\') {
+            at += 1;
+            continue;
+        }
         if bytes[at] == b'"' {
             return at + 1;
         }
@@ -159,8 +210,11 @@ fn end_of_brackets(bytes: &[u8], begin: usize) -> usize {
 
 /// Numbers, `true`, `false` and `null` end before what cannot belong to them.
 fn end_of_word(bytes: &[u8], begin: usize) -> usize {
-    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || *byte <= b' ';
-    bytes[begin..].iter().position(ends).map_or(bytes.len(), |length| begin + length)
+    let mut at = begin;
+    while bytes.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'+')) {
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]
@@ -197,14 +251,13 @@ mod tests {
             let whole = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) };
             let whole = whole.expect("JSON");
             let expected: indexmap::IndexMap<String, &RawValue> = serde_json::from_str(&whole).expect("an object");
-            let mut rest = Rest { text: &whole, at: 1 };
+            let mut rest = Rest::inside(&whole);
             for (key, value) in &expected {
-                prop_assert_eq!(rest.value(), serde_json::to_string(key).expect("a text"));
-                rest.pass(b':');
-                prop_assert_eq!(rest.value(), value.get());
-                rest.pass(b',');
+                let found = rest.field().expect("a field");
+                prop_assert_eq!(format!("\"{}\"", found.0), serde_json::to_string(key).expect("a text"));
+                prop_assert_eq!(found.1, value.get());
             }
-            prop_assert_eq!(rest.peek(), b'}');
+            prop_assert_eq!(rest.field(), None);
         }
 
         #[test]

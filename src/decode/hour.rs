@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cell::{Scalar, excerpt};
 use super::moment::{self, Said};
@@ -107,6 +108,14 @@ impl HourPlan {
     /// Whether a record holds many hours, and the place of a value says which one it is of.
     pub(super) fn is_position(&self) -> bool {
         matches!(self.source, Source::Position)
+    }
+
+    /// The slot whose text says all, where there is one such.
+    pub(super) fn slot(&self) -> Option<usize> {
+        match &self.source {
+            Source::Instant { from } | Source::Pattern { from, .. } | Source::Date { from } => Some(from.slot),
+            Source::DateHour { .. } | Source::DateRange { .. } | Source::Position => None,
+        }
     }
 
     /// What the record says; `None` where it holds many hours ([`HourPlan::is_position`]).
@@ -286,15 +295,17 @@ fn shown(date: chrono::NaiveDate, hour: u32) -> Option<Reading> {
     date.and_hms_opt(hour, 0, 0).map(Reading::Shown)
 }
 
-/// The hours placed last: a page has few different ones, and asking a zone is the dearest part of a row.
+/// The hours placed last: a page has few different ones, and reading their texts and asking a zone is the dearest part of
+/// a row.
 pub(super) struct Places {
-    kept: Vec<Option<Kept>>,
+    by_reading: Vec<Option<Kept<Reading>>>,
+    by_text: Vec<Option<Kept<Box<str>>>>,
 }
 
-#[derive(Clone, Copy)]
-struct Kept {
+#[derive(Clone)]
+struct Kept<K> {
     account: usize,
-    reading: Reading,
+    key: K,
     placed: Placed,
     /// Its number among the rows' hours.
     number: u32,
@@ -305,7 +316,7 @@ impl Places {
     const KEPT: usize = 256;
 
     pub(super) fn new() -> Places {
-        Places { kept: vec![None; Places::KEPT] }
+        Places { by_reading: vec![None; Places::KEPT], by_text: vec![None; Places::KEPT] }
     }
 
     /// The place of `reading` on the clock of the account with this number and its number, made by `place` where it is
@@ -317,14 +328,29 @@ impl Places {
         place: impl FnOnce() -> Result<(Placed, u32), String>,
     ) -> Result<(Placed, u32), String> {
         let index = (reading.ordinal().wrapping_add(account.wrapping_mul(25))) % Places::KEPT;
-        if let Some(kept) = &self.kept[index]
+        if let Some(kept) = &self.by_reading[index]
             && kept.account == account
-            && kept.reading == reading
+            && kept.key == reading
         {
             return Ok((kept.placed, kept.number));
         }
         let (placed, number) = place()?;
-        self.kept[index] = Some(Kept { account, reading, placed, number });
+        self.by_reading[index] = Some(Kept { account, key: reading, placed, number });
         Ok((placed, number))
+    }
+
+    /// The place that this text said before, for the account with this number.
+    pub(super) fn of_text(&self, account: usize, text: &str) -> Option<(Placed, u32)> {
+        let kept = self.by_text[Places::of_hash(account, text)].as_ref()?;
+        (kept.account == account && *kept.key == *text).then_some((kept.placed, kept.number))
+    }
+
+    /// Remembers what a text said.
+    pub(super) fn note_text(&mut self, account: usize, text: &str, (placed, number): (Placed, u32)) {
+        self.by_text[Places::of_hash(account, text)] = Some(Kept { account, key: text.into(), placed, number });
+    }
+
+    fn of_hash(account: usize, text: &str) -> usize {
+        xxh3_64_with_seed(text.as_bytes(), account as u64) as usize % Places::KEPT
     }
 }

@@ -1,12 +1,9 @@
 //! Columns picked out of lists of `{type, value}` pairs: `[{"action_type": "click", "value": "3"}, ..]`.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::cell::{Scalar, excerpt};
+use super::fields::Rest;
 use super::row::Refused;
+use super::walk::is_key;
 
 /// One list of a record and the columns that are taken out of it.
 #[derive(Debug)]
@@ -50,18 +47,62 @@ impl ListPlan {
                 _ => Err(self.no_list(raw)),
             };
         }
-        let mut pairs = Pairs { plan: self, picked, twice: None };
-        let mut deserializer = serde_json::Deserializer::from_str(raw);
-        let read = deserializer.deserialize_seq(&mut pairs);
-        if let Some((wanted, value)) = pairs.twice {
-            return Err(Refused {
-                column: wanted.column.clone(),
-                path: self.path.clone(),
-                found: format!("a second `{}` with another value, {}", wanted.equals, excerpt(value)),
-                expected: "one of each (is there a dimension that is not declared?)".to_owned(),
-            });
+        let mut elements = Rest::inside(raw);
+        while let Some(element) = elements.element() {
+            let (by, value) = self.pair(element).ok_or_else(|| self.no_list(raw))?;
+            self.keep(by, value, picked)?;
         }
-        read.map_err(|_| self.no_list(raw))
+        Ok(())
+    }
+
+    /// The JSON text of an element's type and of its value; `None` where it is no object.
+    fn pair<'de>(&self, element: &'de str) -> Option<(Option<&'de str>, Option<&'de str>)> {
+        if !element.starts_with('{') {
+            return None;
+        }
+        let (mut by, mut value) = (None, None);
+        let mut fields = Rest::inside(element);
+        while let Some((key, text)) = fields.field() {
+            if is_key(key, &self.by) {
+                by = Some(text);
+            } else if is_key(key, &self.value) {
+                value = Some(text);
+            }
+        }
+        Some((by, value))
+    }
+
+    /// Keeps a pair where it is wanted, unless it contradicts one before.
+    fn keep<'de>(
+        &self,
+        by: Option<&'de str>,
+        value: Option<&'de str>,
+        picked: &mut [Option<&'de str>],
+    ) -> Result<(), Refused> {
+        let Some(kind) = by.and_then(|by| Scalar::of(by).into_text()) else { return Ok(()) };
+        let Some(value) = value.filter(|value| *value != "null") else { return Ok(()) };
+        for wanted in self.wanted.iter().filter(|wanted| wanted.equals == kind) {
+            match picked[wanted.picked] {
+                None => picked[wanted.picked] = Some(value),
+                Some(before) if before == value => {}
+                Some(before) => {
+                    let (one, other) = (Scalar::of(before).into_text(), Scalar::of(value).into_text());
+                    if one.is_none() || one != other {
+                        return Err(self.twice(wanted, value));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn twice(&self, wanted: &Wanted, value: &str) -> Refused {
+        Refused {
+            column: wanted.column.clone(),
+            path: self.path.clone(),
+            found: format!("a second `{}` with another value, {}", wanted.equals, excerpt(value)),
+            expected: "one of each (is there a dimension that is not declared?)".to_owned(),
+        }
     }
 
     fn no_list(&self, raw: &str) -> Refused {
@@ -70,127 +111,6 @@ impl ListPlan {
             path: self.path.clone(),
             found: excerpt(raw),
             expected: format!("a list of objects with `{}` and `{}`", self.by, self.value),
-        }
-    }
-}
-
-/// Takes a list's elements.
-struct Pairs<'p, 's, 'de> {
-    plan: &'p ListPlan,
-    picked: &'s mut [Option<&'de str>],
-    /// A type that came twice, with its second value.
-    twice: Option<(&'p Wanted, &'de str)>,
-}
-
-impl<'de> Pairs<'_, '_, 'de> {
-    /// Keeps a pair where it is wanted; `false` where it contradicts one before.
-    fn keep(&mut self, by: Option<&'de str>, value: Option<&'de str>) -> bool {
-        let Some(kind) = by.and_then(|by| Scalar::of(by).into_text()) else { return true };
-        let Some(value) = value.filter(|value| *value != "null") else { return true };
-        for wanted in &self.plan.wanted {
-            if wanted.equals != kind {
-                continue;
-            }
-            match self.picked[wanted.picked] {
-                None => self.picked[wanted.picked] = Some(value),
-                Some(before) if before == value => {}
-                Some(before) => {
-                    let (one, other) = (Scalar::of(before).into_text(), Scalar::of(value).into_text());
-                    if one.is_none() || one != other {
-                        self.twice = Some((wanted, value));
-                        return false;
-                    }
-                }
-            }
-        }
-        true
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Pairs<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some((by, value)) = seq.next_element_seed(Pair { plan: self.plan })? {
-            if !self.keep(by, value) {
-                return Err(A::Error::custom("twice"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Takes one element: the JSON text of its type and of its value.
-struct Pair<'p> {
-    plan: &'p ListPlan,
-}
-
-impl<'de> DeserializeSeed<'de> for Pair<'_> {
-    type Value = (Option<&'de str>, Option<&'de str>);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Pair<'_> {
-    type Value = (Option<&'de str>, Option<&'de str>);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut by, mut value) = (None, None);
-        while let Some(key) = map.next_key_seed(PairKey { plan: self.plan })? {
-            match key {
-                Part::By => by = Some(map.next_value::<&RawValue>()?.get()),
-                Part::Value => value = Some(map.next_value::<&RawValue>()?.get()),
-                Part::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok((by, value))
-    }
-}
-
-enum Part {
-    By,
-    Value,
-    Other,
-}
-
-struct PairKey<'p> {
-    plan: &'p ListPlan,
-}
-
-impl<'de> DeserializeSeed<'de> for PairKey<'_> {
-    type Value = Part;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Part, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for PairKey<'_> {
-    type Value = Part;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Part, E> {
-        if key == self.plan.by {
-            Ok(Part::By)
-        } else if key == self.plan.value {
-            Ok(Part::Value)
-        } else {
-            Ok(Part::Other)
         }
     }
 }

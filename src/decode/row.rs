@@ -246,8 +246,19 @@ impl<'d> RowReader<'d> {
             None => Cow::Borrowed(""),
         };
         let (account, campaign) = (account, campaign.as_ref());
-        if let Some(reading) = plan.hour.read(slots)? {
-            let (placed, hour) = self.placed(position, reading, slots)?;
+        let text = plan.hour.slot().and_then(|slot| slots[slot]);
+        let known = text.and_then(|text| self.places.of_text(position, text));
+        let placed = match known {
+            Some(known) => Some(known),
+            None => match plan.hour.read(slots)? {
+                Some(reading) => Some(self.placed(position, reading, slots)?),
+                None => None,
+            },
+        };
+        if let Some((placed, hour)) = placed {
+            if let Some(text) = text.filter(|_| known.is_none()) {
+                self.places.note_text(position, text, (placed, hour));
+            }
             return Ok(self.one(&Found { position, account, campaign, placed, hour, slots, picked })?);
         }
         let spread = self.spread(slots, picked)?;
@@ -304,12 +315,7 @@ impl<'d> RowReader<'d> {
         Ok(())
     }
 
-    fn placed(
-        &mut self,
-        position: usize,
-        reading: Reading,
-        slots: &[Option<&str>],
-    ) -> Result<(Placed, u32), Refused> {
+    fn placed(&mut self, position: usize, reading: Reading, slots: &[Option<&str>]) -> Result<(Placed, u32), Refused> {
         let (hour, window) = (&self.plan.hour, self.context.window);
         let (zone, rows) = (self.accounts.at(position).time_zone, &mut *self.rows);
         let placed = self.places.get(position, reading, || {

@@ -4,8 +4,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, Float64Array, Int8Array, Int16Array, Int64Array,
-    NullBufferBuilder, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, Float64Array, Int8Array, Int16Array,
+    Int64Array, NullBufferBuilder, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -139,6 +139,12 @@ impl Rows {
         // The columns were made from this schema's types, a row gives each of them one value, and a row with null in a
         // column that may not be null is refused before.
         RecordBatch::try_new(schema, arrays).expect("columns made from the schema fit it")
+    }
+
+    /// As [`Rows::finish`]; from then on there are none, and others may be read.
+    pub fn take(&mut self, seen_at: Instant) -> RecordBatch {
+        let fresh = Rows::new(self.schema.clone(), &self.platform);
+        std::mem::replace(self, fresh).finish(seen_at)
     }
 
     /// The number of an owner, for [`Rows::begin_row`].

@@ -63,15 +63,22 @@ impl<'d, 'de> Record<'d, 'de> {
         }
     }
 
+    /// The place that the next key names, and the key's length with its quotes, where `ahead` begins with the key that was
+    /// at its place in the record before.
+    pub(super) fn guessed(&mut self, node: &'d Node, ahead: &[u8]) -> Option<(&'d Node, usize)> {
+        let (name, child) = node.children.get(*self.guesses.get(self.keys)?)?;
+        let rest = ahead.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?;
+        if rest.first() != Some(&b'"') {
+            return None;
+        }
+        self.keys += 1;
+        Some((child, name.len() + 2))
+    }
+
     /// The place that `key`, as it is written between its quotes, names in `node`; one that no column names is noted.
     pub(super) fn child(&mut self, node: &'d Node, key: &str) -> Option<&'d Node> {
         let place = self.keys;
         self.keys += 1;
-        if let Some((name, child)) = self.guesses.get(place).and_then(|guess| node.children.get(*guess))
-            && name == key
-        {
-            return Some(child);
-        }
         let key = unescaped(key);
         let Some(index) = node.child(&key) else {
             self.unknown.note(&node.path, &key);
@@ -83,6 +90,11 @@ impl<'d, 'de> Record<'d, 'de> {
         self.guesses[place] = index;
         Some(&node.children[index].1)
     }
+}
+
+/// Whether a key, as it is written between its quotes, is this one.
+pub(super) fn is_key(written: &str, key: &str) -> bool {
+    written == key || (written.contains('\\') && unescaped(written) == key)
 }
 
 /// The key itself. Of one whose escapes mean no text nothing is known, and it is taken as it is written.

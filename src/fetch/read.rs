@@ -14,6 +14,7 @@ use crate::allowance::Needs;
 use crate::cassette::Tape;
 use crate::decode::{DecodeError, PageContext, PageFacts, Rows, UnknownFields};
 use crate::error::{Error, Result as Outcome};
+use crate::lake::Chunk;
 use crate::page::{Next, PageCursor, Pager};
 use crate::pipeline::{Align, Endpoint, PaginationKind, Pipeline, Placeholder, ZoneRule};
 use crate::refresh::grid_zone;
@@ -45,6 +46,11 @@ pub(super) struct Gathered {
     pub(super) rows: Rows,
     /// Where each page's rows begin.
     pub(super) page_starts: Vec<usize>,
+    /// What was put aside before.
+    chunks: Vec<Chunk>,
+    /// Pages whose rows were.
+    pages_aside: usize,
+    fetched_at: Instant,
     outside: u64,
     unknown: UnknownFields,
 }
@@ -209,7 +215,8 @@ impl Fetch {
         };
         let rows = self.decoder.rows();
         let unknown = UnknownFields::default();
-        let mut gathered = Gathered { rows, page_starts: Vec::new(), outside: 0, unknown };
+        let (page_starts, chunks) = (Vec::new(), Vec::new());
+        let mut gathered = Gathered { rows, page_starts, chunks, pages_aside: 0, fetched_at, outside: 0, unknown };
         for part in &parts {
             let Some(closed) = ended_by(part.window, ended) else { continue };
             let campaigns = self.campaigns_of(part, stop, tape, sent).await?;
@@ -230,6 +237,7 @@ impl Fetch {
                 }
                 _ => self.read_part(&reading, &campaigns, sent, &mut gathered).await?,
             }
+            self.relieve(unit, &mut gathered).await?;
         }
         Ok(Slice {
             unit: Unit { accounts: accounts.to_vec(), ..unit.clone() },
@@ -237,8 +245,9 @@ impl Fetch {
             rows: gathered.rows.finish(fetched_at),
             fetched_at,
             requests: *sent,
-            pages: u32::try_from(gathered.page_starts.len()).unwrap_or(u32::MAX),
+            pages: u32::try_from(gathered.pages_aside + gathered.page_starts.len()).unwrap_or(u32::MAX),
             page_starts: gathered.page_starts,
+            chunks: gathered.chunks,
             outside: gathered.outside,
             unknown_fields: gathered.unknown,
             gone: Vec::new(),
@@ -316,6 +325,10 @@ impl Fetch {
             };
             gathered.page_starts.push(begins_at);
             self.take_in(gathered, &facts, begins_at);
+            if endpoint == Endpoint::Metrics {
+                // Pages of a report may have to be forgotten: of these the whole report is put aside.
+                self.relieve(reading.unit, gathered).await?;
+            }
             if self.glances {
                 return Ok(());
             }
@@ -325,6 +338,23 @@ impl Fetch {
                 Err(error) => return Err(Refusal::unusable(error.to_string()).into()),
             }
         }
+    }
+
+    /// Puts the rows aside that were gathered, where they are too many to be held.
+    pub(super) async fn relieve(&self, unit: &Unit, gathered: &mut Gathered) -> Result<(), Halt> {
+        let Some(aside) = self.aside.get().filter(|aside| gathered.rows.bytes() > aside.above) else { return Ok(()) };
+        let rows = gathered.rows.take(gathered.fetched_at);
+        let page_starts = std::mem::take(&mut gathered.page_starts);
+        gathered.pages_aside += page_starts.len();
+        match aside.dataset.put_aside(&unit.key, rows, page_starts).await? {
+            Ok(chunk) => gathered.chunks.push(chunk),
+            Err(undeclared) => {
+                let fields = gathered.unknown.iter().map(|(path, _)| path.to_owned()).collect();
+                return Err(Refusal::unusable(undeclared.reason(&fields)));
+            }
+        }
+        tracing::debug!(unit = %unit.key, chunks = gathered.chunks.len(), "rows put aside");
+        Ok(())
     }
 
     pub(super) fn needs(&self, reading: &Reading<'_>, endpoint: Endpoint) -> Needs {

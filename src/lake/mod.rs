@@ -12,7 +12,8 @@
 //! | `_quarantine/<name>/<digest>-<fetched>.arrow` | the rows of a unit that broke a quality rule |
 //! | `_staged/<name>/rewrite/` | a dataset in another form, until it takes the place of the one that is there |
 //!
-//! A unit's rows go through [`Dataset::prove`], which sorts them, [`Dataset::stage`], which makes them durable, and
+//! A unit's rows go through [`Dataset::prove`], which sorts them, [`Dataset::stage`], which makes them durable (a large
+//! unit's in chunks: [`Dataset::put_aside`], then [`Dataset::stage_chunks`]), and
 //! [`Dataset::publish`], which merges staged slices into a partition and replaces its file in one atomic step if anything
 //! changed, and then tells the restatement log what that was. Both may be repeated after a
 //! crash: staging replaces, publishing finds nothing to change. [`Dataset::discard`] and [`Dataset::sweep`] tidy up.
@@ -20,6 +21,7 @@
 //!
 //! `store` is the only file that knows what the files are kept on.
 
+mod chunks;
 mod commit;
 mod dataset;
 mod file;
@@ -46,6 +48,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+pub use chunks::Chunk;
 pub use dataset::Dataset;
 pub use layout::{Partition, bucket_of};
 pub use record::{ColumnRecord, DatasetRecord};

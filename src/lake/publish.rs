@@ -28,7 +28,9 @@ use crate::pipeline::schema::KEY;
 use crate::time::Instant;
 
 /// Bytes of small staged files that are kept in memory while their partition is published.
-const KEEP_ALL: u64 = 64 * 1024 * 1024;
+const KEEP_ALL: u64 = 8 * 1024 * 1024;
+/// Rows of batches that hold several hours that are kept decoded from one hour to the next.
+const KEEP_ROWS: usize = 64 * 1024;
 /// A staged file above this size is read hour by hour.
 const KEEP_ONE: u64 = 1024 * 1024;
 
@@ -88,11 +90,15 @@ fn claim(slice: &StagedSlice) -> Claim {
 
 async fn open(dataset: &Dataset, slices: &[StagedSlice]) -> Result<HashMap<String, Arc<StagedReader>>> {
     let mut readers = HashMap::with_capacity(slices.len());
-    let mut kept = 0;
+    let (mut kept, mut rows) = (0, 0);
     for slice in slices.iter().filter(|slice| slice.rows > 0) {
         let keep = if kept < KEEP_ALL { KEEP_ONE } else { 0 };
-        let reader = StagedReader::open(dataset.store(), dataset.name(), &slice.key, keep).await?;
+        let mut reader = StagedReader::open(dataset.store(), dataset.name(), &slice.key, keep).await?;
         kept += reader.kept();
+        if rows + reader.shared_rows() <= KEEP_ROWS {
+            rows += reader.shared_rows();
+            reader.keep_last();
+        }
         readers.insert(slice.key.as_str().to_owned(), Arc::new(reader));
     }
     Ok(readers)

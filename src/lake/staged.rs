@@ -1,10 +1,11 @@
-//! Staged files: a unit's rows as Arrow IPC, one record batch per hour (several where an hour is large), so that
-//! publishing reads nothing but the hour at hand. Which batch holds which hour stands in the footer's metadata.
+//! Staged files: a unit's rows as Arrow IPC in batches of whole hours (several batches where an hour is large), so that
+//! publishing reads little but the hour at hand. Which batch holds which hours stands in the footer's metadata.
+
+mod write;
 
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Write};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
@@ -13,23 +14,22 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
-use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
-use arrow::ipc::{Block, CompressionType, root_as_footer};
+use arrow::ipc::{Block, root_as_footer};
 use bytes::Bytes;
 use chrono::DateTime;
 
-use super::interned::interned;
 use super::layout::{STAGED, bucket_of};
-use super::store::{Draft, Stat, Store, failed};
+use super::store::{Stat, Store};
 use crate::error::{Error, Result};
 use crate::merge::{Shape, conform};
 use crate::time::{Instant, Window};
 use crate::unit::UnitKey;
+pub(super) use write::{StagedWriter, write};
 
-/// Rows in one record batch at most.
-const BATCH_ROWS: usize = 128 * 1024;
 /// The footer is looked for in this many bytes at the end first.
 const TAIL: u64 = 16 * 1024;
+/// As the end of an hour's rows: that of its batch.
+const ALL: usize = usize::MAX;
 /// The extension of staged files.
 pub(super) const EXTENSION: &str = "arrow";
 const KEY: &str = "hourmark.unit";
@@ -50,58 +50,6 @@ pub(super) fn is_staged(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| extension == EXTENSION)
 }
 
-/// Writes sorted rows and makes them durable; gives the file's size. Blocking.
-pub(super) fn write(draft: Draft, key: &UnitKey, rows: &RecordBatch, shape: &Shape) -> Result<u64> {
-    let hours = shape.hours(rows)?;
-    let said = draft.said();
-    let written = interned(rows).and_then(|rows| write_hours(draft, key, &rows, &hours));
-    let mut writer = written.map_err(|error| failed(&said, error))?;
-    let counted = writer.get_mut();
-    counted.inner.get_mut().commit()?;
-    Ok(counted.bytes)
-}
-
-type Writer = FileWriter<Counted<BufWriter<Draft>>>;
-
-fn write_hours(
-    draft: Draft,
-    key: &UnitKey,
-    rows: &RecordBatch,
-    hours: &[(Instant, Range<usize>)],
-) -> Result<Writer, ArrowError> {
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let counted = Counted { inner: BufWriter::new(draft), bytes: 0 };
-    let mut writer = FileWriter::try_new_with_options(counted, &rows.schema(), options)?;
-    let mut batches = Vec::new();
-    for (hour, range) in hours {
-        for begin in range.clone().step_by(BATCH_ROWS) {
-            writer.write(&rows.slice(begin, BATCH_ROWS.min(range.end - begin)))?;
-            batches.push(hour.timestamp_micros().to_string());
-        }
-    }
-    writer.write_metadata(KEY, key.as_str());
-    writer.write_metadata(HOURS, batches.join(","));
-    writer.finish()?;
-    Ok(writer)
-}
-
-struct Counted<W> {
-    inner: W,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 /// A staged file, open for reading by hours.
 #[derive(Debug)]
 pub(super) struct StagedReader {
@@ -109,16 +57,29 @@ pub(super) struct StagedReader {
     stat: Stat,
     /// With the file's dictionaries.
     decoder: FileDecoder,
-    blocks: Vec<(Instant, Block)>,
+    batches: Vec<Batch>,
     /// The whole file, where it is small.
     whole: Option<Bytes>,
+    /// The batch that was decoded last, by its place: the next hour is mostly in the same.
+    last: Mutex<Option<(usize, RecordBatch)>>,
+    /// Whether that may be kept.
+    keeps_last: bool,
+}
+
+/// A record batch of a staged file.
+#[derive(Debug)]
+struct Batch {
+    block: Block,
+    /// The hours in it, in order, with their rows.
+    hours: Vec<(Instant, Range<usize>)>,
 }
 
 /// An hour's batches of one staged file, not decoded yet.
 #[derive(Debug)]
 pub(super) struct StagedHour {
     reader: Arc<StagedReader>,
-    blocks: Vec<(Block, Bytes)>,
+    /// The place of each batch, the hour's rows in it, and its bytes.
+    parts: Vec<(usize, Range<usize>, Bytes)>,
 }
 
 /// What was found where a unit's staged file should be.
@@ -147,7 +108,11 @@ impl StagedReader {
 
     /// Looks for a unit's staged file.
     pub(super) async fn find(store: &Store, dataset: &str, key: &UnitKey, keep: u64) -> Result<Found> {
-        let path = path(dataset, key);
+        StagedReader::find_at(store, path(dataset, key), key, keep).await
+    }
+
+    /// The same for a file that is not in its place yet.
+    pub(super) async fn find_at(store: &Store, path: String, key: &UnitKey, keep: u64) -> Result<Found> {
         let Some(stat) = store.stat(&path).await? else { return Ok(Found::Nothing) };
         let tail_size = if stat.size <= keep { stat.size } else { TAIL.min(stat.size) };
         if tail_size == 0 {
@@ -172,8 +137,10 @@ impl StagedReader {
             return Err(Error::internal(format!("the staged file `{shown}` is that of `{found}`, not of `{key}`")));
         }
         let whole = (tail.len() as u64 == stat.size).then_some(tail);
-        let Footer { schema, version, dictionaries, blocks, .. } = footer;
-        let mut reader = StagedReader { path, stat, decoder: FileDecoder::new(schema, version), blocks, whole };
+        let Footer { schema, version, dictionaries, batches, .. } = footer;
+        let decoder = FileDecoder::new(schema, version);
+        let mut reader =
+            StagedReader { path, stat, decoder, batches, whole, last: Mutex::default(), keeps_last: false };
         for block in &dictionaries {
             let bytes = reader.bytes(store, block).await?;
             if let Err(error) = reader.decoder.read_dictionary(block, &Buffer::from(bytes)) {
@@ -197,20 +164,52 @@ impl StagedReader {
         self.whole.as_ref().map_or(0, |bytes| bytes.len() as u64)
     }
 
+    /// From now on the batch that was decoded last is kept for the next hour.
+    pub(super) fn keep_last(&mut self) {
+        self.keeps_last = true;
+    }
+
+    /// The most rows that are decoded for an hour which shares its batch.
+    pub(super) fn shared_rows(&self) -> usize {
+        let rows = |batch: &Batch| batch.hours.last().map_or(0, |(_, rows)| rows.end);
+        self.batches.iter().filter(|batch| batch.hours.len() > 1).map(rows).max().unwrap_or(0)
+    }
+
     /// The hours that it has rows of inside `window`, in order, each one once.
     pub(super) fn hours(&self, window: Window) -> impl Iterator<Item = Instant> {
-        let inside = self.blocks.iter().map(|(hour, _)| *hour).filter(move |hour| window.contains(*hour));
+        let all = self.batches.iter().flat_map(|batch| batch.hours.iter().map(|(hour, _)| *hour));
         let mut last = None;
-        inside.filter(move |hour| last.replace(*hour) != Some(*hour))
+        all.filter(move |hour| window.contains(*hour)).filter(move |hour| last.replace(*hour) != Some(*hour))
     }
 
     /// Reads the batches of `hour`; `None` where it has no row of it.
     pub(super) async fn read(self: &Arc<Self>, store: &Store, hour: Instant) -> Result<Option<StagedHour>> {
-        let mut blocks = Vec::new();
-        for (_, block) in self.blocks.iter().filter(|(found, _)| *found == hour) {
-            blocks.push((*block, self.bytes(store, block).await?));
+        let mut parts = Vec::new();
+        for (place, batch) in self.batches.iter().enumerate() {
+            let Some((_, rows)) = batch.hours.iter().find(|(found, _)| *found == hour) else { continue };
+            // What is decoded need not be read.
+            let bytes = if self.is_last(place) { Bytes::new() } else { self.bytes(store, &batch.block).await? };
+            parts.push((place, rows.clone(), bytes));
         }
-        Ok((!blocks.is_empty()).then(|| StagedHour { reader: self.clone(), blocks }))
+        Ok((!parts.is_empty()).then(|| StagedHour { reader: self.clone(), parts }))
+    }
+
+    fn is_last(&self, place: usize) -> bool {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|(known, _)| *known == place)
+    }
+
+    /// The rows of a batch. Blocking.
+    fn batch(&self, place: usize, bytes: &Bytes) -> Result<RecordBatch, ArrowError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rows)) = last.as_ref().filter(|(known, _)| *known == place) {
+            return Ok(rows.clone());
+        }
+        let Batch { block, hours } = &self.batches[place];
+        let found = self.decoder.read_record_batch(block, &Buffer::from(bytes.clone()))?;
+        let rows = found.ok_or_else(|| broken("a record batch is missing"))?;
+        *last = (self.keeps_last && hours.len() > 1).then(|| (place, rows.clone()));
+        Ok(rows)
     }
 }
 
@@ -220,14 +219,20 @@ impl StagedHour {
         let broken = |error: ArrowError| {
             Error::storage(format!("the staged file `{}` is broken", self.reader.path)).because(error)
         };
-        let mut batches = Vec::with_capacity(self.blocks.len());
-        for (block, bytes) in &self.blocks {
-            let found = self.reader.decoder.read_record_batch(block, &Buffer::from(bytes.clone())).map_err(broken)?;
-            if let Some(rows) = found {
-                batches.push(of_bucket(conform(&rows, shape.schema())?, shape, bucket, buckets)?);
+        let mut batches = Vec::with_capacity(self.parts.len());
+        for (place, rows, bytes) in &self.parts {
+            let batch = self.reader.batch(*place, bytes).map_err(broken)?;
+            let end = if rows.end == ALL { batch.num_rows() } else { rows.end };
+            if end > batch.num_rows() {
+                return Err(broken(ArrowError::ParseError("a record batch has too few rows".to_owned())));
             }
+            let rows = batch.slice(rows.start, end - rows.start);
+            batches.push(of_bucket(conform(&rows, shape.schema())?, shape, bucket, buckets)?);
         }
-        concat_batches(shape.schema(), &batches).map_err(broken)
+        match batches.as_slice() {
+            [only] => Ok(only.clone()),
+            several => concat_batches(shape.schema(), several).map_err(broken),
+        }
     }
 }
 
@@ -254,7 +259,7 @@ struct Footer {
     schema: SchemaRef,
     version: arrow::ipc::MetadataVersion,
     dictionaries: Vec<Block>,
-    blocks: Vec<(Instant, Block)>,
+    batches: Vec<Batch>,
 }
 
 /// What an Arrow file's footer says.
@@ -295,12 +300,26 @@ pub(super) fn arrow_footer(tail: &[u8], size: usize) -> Result<ArrowFooter, Arro
 fn parse_footer(tail: &[u8], size: usize) -> Result<Footer, ArrowError> {
     let ArrowFooter { schema, version, dictionaries, blocks: all, mut entries } = arrow_footer(tail, size)?;
     let hours = entries.remove(HOURS).ok_or_else(|| broken("its hours are missing"))?;
-    let mut blocks = Vec::new();
-    for (hour, block) in hours.split(',').zip(all) {
-        let micros = hour.parse().ok().and_then(DateTime::from_timestamp_micros);
-        blocks.push((micros.ok_or_else(|| broken("its hours are not numbers"))?, block));
-    }
-    Ok(Footer { key: entries.remove(KEY).unwrap_or_default(), schema, version, dictionaries, blocks })
+    let batches = hours.split(',').zip(all).map(|(hours, block)| Some(Batch { hours: hours_in_batch(hours)?, block }));
+    let batches: Option<Vec<Batch>> = batches.collect();
+    let batches = batches.ok_or_else(|| broken("its hours are not numbers"))?;
+    Ok(Footer { key: entries.remove(KEY).unwrap_or_default(), schema, version, dictionaries, batches })
+}
+
+/// Reads `1763629200000000*500 1763632800000000*498`. An earlier version wrote the hour alone: all of the batch was of it.
+fn hours_in_batch(text: &str) -> Option<Vec<(Instant, Range<usize>)>> {
+    let mut begin = 0;
+    let hour = |word: &str| {
+        let (hour, rows) = match word.split_once('*') {
+            Some((hour, rows)) => (hour, rows.parse::<usize>().ok()?),
+            None => (word, ALL),
+        };
+        let hour: i64 = hour.parse().ok()?;
+        let range = begin..begin + rows;
+        begin = range.end;
+        Some((DateTime::from_timestamp_micros(hour)?, range))
+    };
+    text.split(' ').map(hour).collect()
 }
 
 fn broken(what: &str) -> ArrowError {

@@ -78,6 +78,11 @@ impl Store {
         self.root.join(path).display().to_string()
     }
 
+    /// The path of a file of the lake as this store knows it.
+    pub(super) fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
     /// Looks at a file; `None` where there is none.
     pub(super) async fn stat(&self, path: &str) -> Result<Option<Stat>> {
         match self.objects.head(&object_path(path)?).await {
@@ -251,6 +256,11 @@ impl Draft {
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) {
         self.file = file;
+    }
+
+    /// Where it is until it is committed.
+    pub(super) fn temporary(&self) -> &Path {
+        &self.temporary
     }
 
     /// What is said when a library fails to write into this draft: see [`failed`].

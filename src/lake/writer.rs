@@ -24,16 +24,8 @@ use crate::merge::Shape;
 use crate::pipeline::schema::{HOUR, KEY, SEEN_AT};
 
 /// The columns of which an hour has one value, or one for each account.
-const SHORT: [&str; 8] = [
-    "platform",
-    "account_timezone",
-    "currency",
-    HOUR,
-    "local_hour",
-    "utc_offset_minutes",
-    "hours_covered",
-    SEEN_AT,
-];
+const SHORT: [&str; 8] =
+    ["platform", "account_timezone", "currency", HOUR, "local_hour", "utc_offset_minutes", "hours_covered", SEEN_AT];
 /// Rows in a row group at most.
 const GROUP_ROWS: usize = 128 * 1024;
 

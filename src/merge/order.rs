@@ -133,8 +133,13 @@ pub(super) struct Heads<'k, 'a> {
 
 impl<'k, 'a> Heads<'k, 'a> {
     pub(super) fn new(order: &'k KeyOrder<'a>) -> Heads<'k, 'a> {
-        let mut waiting: Vec<Place> =
-            order.sources.iter().enumerate().filter(|(_, source)| source.rows > 0).map(|(index, _)| (index, 0)).collect();
+        let mut waiting: Vec<Place> = order
+            .sources
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| source.rows > 0)
+            .map(|(index, _)| (index, 0))
+            .collect();
         waiting.sort_by(|one, other| later(order, *one, *other));
         Heads { order, waiting }
     }

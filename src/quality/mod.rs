@@ -47,47 +47,94 @@ pub struct Offence {
     pub said: String,
 }
 
-/// Judges `rows` by the row rules of `rules`. A row counts once, however many rules it breaks. A value that is not there
-/// breaks `not_null` and no other rule. Limits belong to what is allowed.
+/// Judges `rows` by the row rules of `rules`: see [`Judge`].
 ///
 /// # Errors
 /// An internal error where a column is not there or has another type than its limit.
 pub fn judge(rows: &RecordBatch, rules: &Quality) -> Result<Verdict> {
-    let mut broken = vec![false; rows.num_rows()];
-    let mut counts = Vec::new();
-    for rule in &rules.rows {
-        let column = column(rows, rule)?;
-        for test in tests_of(rule) {
-            let mut count = 0;
-            for (row, broken) in broken.iter_mut().enumerate() {
-                if !test.holds(column, row)? {
-                    *broken = true;
-                    count += 1;
+    let mut judge = Judge::new(rules);
+    judge.add(rows)?;
+    Ok(judge.verdict())
+}
+
+/// Judges a unit's rows, some after the other. A row counts once, however many rules it breaks. A value that is not there
+/// breaks `not_null` and no other rule. Limits belong to what is allowed.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    rules: Quality,
+    rows: usize,
+    rejected: u64,
+    /// How many values break each test of each rule.
+    counts: Vec<Vec<u64>>,
+    offences: Vec<Offence>,
+}
+
+impl Judge {
+    /// One that has not seen a row.
+    pub fn new(rules: &Quality) -> Judge {
+        let counts = rules.rows.iter().map(|rule| vec![0; tests_of(rule).len()]).collect();
+        Judge { rules: rules.clone(), rows: 0, rejected: 0, counts, offences: Vec::new() }
+    }
+
+    /// Judges further rows.
+    ///
+    /// # Errors
+    /// An internal error where a column is not there or has another type than its limit.
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        let mut broken = vec![false; if self.rules.rows.is_empty() { 0 } else { rows.num_rows() }];
+        for (rule, counts) in self.rules.rows.iter().zip(&mut self.counts) {
+            let column = column(rows, rule)?;
+            for (test, count) in tests_of(rule).iter().zip(counts) {
+                for (row, broken) in broken.iter_mut().enumerate() {
+                    if !test.holds(column, row)? {
+                        *broken = true;
+                        *count += 1;
+                    }
                 }
             }
-            if count > 0 {
-                counts.push(format!("`{}` {} in {count}", rule.column, test.words()));
+        }
+        self.rejected += broken.iter().filter(|broken| **broken).count() as u64;
+        let room = TOLD - self.offences.len();
+        for (row, _) in broken.iter().enumerate().filter(|(_, broken)| **broken).take(room) {
+            self.offences.push(Offence { row: self.rows + row, said: complaints(rows, row, &self.rules)? });
+        }
+        self.rows += rows.num_rows();
+        Ok(())
+    }
+
+    /// How many rows were judged so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The first rows so far that break a rule; each one's place is that among all rows.
+    pub fn offences(&self) -> &[Offence] {
+        &self.offences
+    }
+
+    /// What the rules say of all rows.
+    pub fn verdict(self) -> Verdict {
+        let Judge { rules, rows, rejected, counts, offences } = self;
+        if rejected == 0 {
+            return Verdict::Passed { rejected: 0, remark: String::new() };
+        }
+        let mut broken = Vec::new();
+        for (rule, counts) in rules.rows.iter().zip(&counts) {
+            for (test, count) in tests_of(rule).iter().zip(counts).filter(|(_, count)| **count > 0) {
+                broken.push(format!("`{}` {} in {count}", rule.column, test.words()));
             }
         }
+        let remark = format!("{rejected} of {rows} rows break a rule: {}", broken.join(", "));
+        // One division: a share that is written in decimals equals the quotient that it means.
+        if rejected as f64 / rows as f64 <= rules.max_reject_share {
+            return Verdict::Passed { rejected, remark };
+        }
+        let reason = match rules.max_reject_share {
+            0.0 => remark,
+            share => format!("{remark}; no more than {} % may", (share * 1e8).round() / 1e6),
+        };
+        Verdict::Broken(Breach { reason, offences })
     }
-    let rejected = broken.iter().filter(|broken| **broken).count() as u64;
-    if rejected == 0 {
-        return Ok(Verdict::Passed { rejected: 0, remark: String::new() });
-    }
-    let remark = format!("{rejected} of {} rows break a rule: {}", rows.num_rows(), counts.join(", "));
-    // One division: a share that is written in decimals equals the quotient that it means.
-    if rejected as f64 / rows.num_rows() as f64 <= rules.max_reject_share {
-        return Ok(Verdict::Passed { rejected, remark });
-    }
-    let reason = match rules.max_reject_share {
-        0.0 => remark,
-        share => format!("{remark}; no more than {} % may", (share * 1e8).round() / 1e6),
-    };
-    let mut offences = Vec::new();
-    for (row, _) in broken.iter().enumerate().filter(|(_, broken)| **broken).take(TOLD) {
-        offences.push(Offence { row, said: complaints(rows, row, rules)? });
-    }
-    Ok(Verdict::Broken(Breach { reason, offences }))
 }
 
 /// Everything that is wrong with one row.

@@ -159,16 +159,26 @@ fn entry_of(
 }
 
 impl Worker {
-    /// Keeps the rows of a unit apart that broke a rule.
-    pub(super) async fn quarantine(&self, staged: StagedUnit, rows: Proven, breach: Breach) -> Result<Quarantined> {
-        let mut examples = Vec::with_capacity(breach.offences.len());
-        for offence in &breach.offences {
-            let key = self.dataset.shape().key_text(rows.rows(), offence.row)?;
-            examples.push(format!("{key}: {}", offence.said));
+    /// Keeps the rows of a unit apart that broke a rule. Where it does not hold them they are staged.
+    pub(super) async fn quarantine(
+        &self,
+        staged: StagedUnit,
+        held: Option<Proven>,
+        reason: String,
+        examples: Vec<String>,
+    ) -> Result<Quarantined> {
+        let entry = entry_of(&self.pipeline, staged, reason, examples, self.clock.now());
+        let (key, fetched_at) = (&entry.unit.key, entry.fetched_at);
+        let was_held = held.is_some();
+        match held {
+            Some(rows) => self.dataset.quarantine(key, fetched_at, rows).await?,
+            None => self.dataset.quarantine_staged(key, fetched_at).await?,
         }
-        let entry = entry_of(&self.pipeline, staged, breach.reason, examples, self.clock.now());
-        self.dataset.quarantine(&entry.unit.key, entry.fetched_at, rows).await?;
         self.state.record_quarantined(&self.lease, &entry).await?;
+        if !was_held {
+            // It was never recorded as staged: a run that is killed before this leaves it to the sweep.
+            self.dataset.discard(key).await?;
+        }
         Ok(entry)
     }
 }

@@ -22,7 +22,7 @@ use chrono::{NaiveDate, NaiveTime};
 use tokio_util::sync::CancellationToken;
 
 use super::publish::{Publisher, Terms, Through};
-use super::work::empty_hours;
+use super::stage::empty_hours;
 use super::{Environment, UnitEnd, acquire, dataset_spec, first_hour};
 use crate::cassette::Cassette;
 use crate::cassette::play::{Played, play};

@@ -8,22 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cassette::{Recording, Tape};
+use crate::cassette::Recording;
 use crate::decode::UnknownFields;
 use crate::error::{Error, Result};
-use crate::fetch::{Fetch, Gone, Slice, UnitFailure};
+use crate::fetch::{Fetch, Gone, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
 use crate::merge::ReadBefore;
 use crate::pipeline::Pipeline;
-use crate::pipeline::schema::account_hours;
-use crate::quality::{Verdict, judge};
 use crate::refresh::grid_zone;
-use crate::state::{EmptyHours, FailedUnit, Lease, Quarantined, StagedUnit, State};
+use crate::state::{FailedUnit, Lease, Quarantined, StagedUnit, State};
 use crate::time::{Clock, Instant, Window, hours_in, slot};
 use crate::unit::{Account, Lane, Unit};
 
@@ -36,7 +33,7 @@ const PUBLISH_AFTER_STOP: Duration = Duration::from_secs(4);
 
 /// What a worker did with a unit.
 #[derive(Debug)]
-enum Ended {
+pub(super) enum Ended {
     Staged {
         /// As it was planned: with the accounts that turned out to be gone.
         planned: Unit,
@@ -314,28 +311,6 @@ impl Run<'_> {
     }
 }
 
-/// The hours of `accounts` in `window` of which the platform gave no row. `rows` may stand in any order; where they are
-/// sorted, each account's hour is looked at once.
-pub(super) fn empty_hours(
-    pipeline: &Pipeline,
-    accounts: &[Account],
-    window: Window,
-    rows: &RecordBatch,
-) -> Result<EmptyHours> {
-    let mut empty = EmptyHours::new();
-    for account in accounts {
-        let hours = hours_in(window, grid_zone(pipeline, account)).map(slot).collect();
-        empty.insert(account.id.clone(), hours);
-    }
-    for (account, hour) in account_hours(rows)? {
-        if let Some(hours) = empty.get_mut(account) {
-            hours.remove(&slot(hour));
-        }
-    }
-    empty.retain(|_, hours| !hours.is_empty());
-    Ok(empty)
-}
-
 /// One of the run's workers.
 pub(super) struct Worker {
     dispatch: Arc<Dispatch>,
@@ -345,7 +320,7 @@ pub(super) struct Worker {
     pub(super) dataset: Dataset,
     pub(super) state: State,
     pub(super) lease: Arc<Lease>,
-    recording: Arc<Recording>,
+    pub(super) recording: Arc<Recording>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
 }
@@ -381,53 +356,5 @@ impl Worker {
             Err(UnitFailure::Gone(gone)) => Ended::Gone { unit, gone },
             Err(UnitFailure::Stopped) => Ended::Stopped { unit },
         }
-    }
-
-    /// Makes the slice durable and known before the next unit is fetched: from here on a crash pays nothing again. Rows
-    /// that one key does not tell apart fail the unit, rows that break a rule are quarantined.
-    ///
-    /// The cassette comes in between: a crash after it leaves one too many, which says nothing wrong, and never one
-    /// too few.
-    async fn stage(&self, planned: Unit, slice: Slice, tape: Tape) -> Result<Ended> {
-        let header = tapes::of_slice(&self.recording, &slice);
-        let proven = match self.dataset.prove(slice.rows, slice.page_starts).await? {
-            Ok(proven) => proven,
-            Err(undeclared) => {
-                let fields = slice.unknown_fields.iter().map(|(path, _)| path.to_owned()).collect();
-                let reason = undeclared.reason(&fields);
-                let (began, now) = (slice.fetched_at, self.clock.now());
-                let header = tapes::of_failed(&self.recording, &planned, began, &reason, 1, now);
-                self.recording.keep(tape, header).await;
-                return Ok(Ended::Failed { unit: planned, reason, attempts: 1, fatal: false });
-            }
-        };
-        let (gone, outside, unknown_fields) = (slice.gone, slice.outside, slice.unknown_fields);
-        let empty = empty_hours(&self.pipeline, &slice.unit.accounts, slice.window, proven.rows())?;
-        let staged = StagedUnit {
-            unit: slice.unit,
-            window: slice.window,
-            fetched_at: slice.fetched_at,
-            rows: proven.rows().num_rows() as u64,
-            requests: slice.requests,
-            empty,
-        };
-        let rejected = match judge(proven.rows(), &self.pipeline.quality)? {
-            Verdict::Passed { rejected, remark } => {
-                if rejected > 0 {
-                    tracing::warn!(unit = %staged.unit.key, "kept all the same: {remark}");
-                }
-                rejected
-            }
-            Verdict::Broken(breach) => {
-                let entry = Box::new(self.quarantine(staged, proven, breach).await?);
-                self.recording.keep(tape, header).await;
-                return Ok(Ended::Quarantined { planned, entry, gone, outside, unknown_fields });
-            }
-        };
-        self.dataset.stage(&staged.unit.key, proven).await?;
-        self.recording.keep(tape, header).await;
-        self.state.record_staged(&self.lease, &staged).await?;
-        tracing::info!(unit = %staged.unit.key, rows = staged.rows, requests = staged.requests, "fetched");
-        Ok(Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected })
     }
 }
