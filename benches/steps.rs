@@ -95,7 +95,7 @@ fn shape(pipeline: &Pipeline) -> Shape {
 }
 
 fn sorted(shape: &Shape, rows: &RecordBatch) -> RecordBatch {
-    match shape.sort_unique(rows, &[0]).expect("sorted") {
+    match shape.sort_unique(rows.clone(), &[0]).expect("sorted") {
         Sorted::Unique { rows, .. } => rows,
         Sorted::Undeclared(undeclared) => panic!("{undeclared}"),
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -68,6 +68,9 @@ pub struct Fetch {
     glances: bool,
     /// Where rows are put that are too many to be held.
     aside: Arc<OnceLock<Aside>>,
+    /// Finished rows take twice the memory of growing ones, and to be sorted they need it twice: as many units as there are
+    /// cores have them at once.
+    turns: Arc<Semaphore>,
 }
 
 /// Where the rows of large units are put while their pages still come.
@@ -106,6 +109,8 @@ pub struct Slice {
     pub unknown_fields: UnknownFields,
     /// Accounts that the platform no longer gives, and what it said. They are not among the unit's any more.
     pub gone: Vec<Gone>,
+    /// The turn to hold finished rows: the next unit's are finished when this slice has gone.
+    pub turn: Option<OwnedSemaphorePermit>,
 }
 
 /// An account that the platform no longer gives.
@@ -227,6 +232,7 @@ impl Fetch {
             campaigns: Arc::default(),
             glances: false,
             aside: Arc::default(),
+            turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))),
         })
     }
 
@@ -265,6 +271,12 @@ impl Fetch {
     /// A storage error.
     pub async fn close(&self) -> Result<()> {
         self.quotas.close(&self.state).await
+    }
+
+    /// Waits for the turn to hold finished rows.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.turns.clone().acquire_owned().await.ok()
     }
 
     fn client(&self) -> Arc<Client> {

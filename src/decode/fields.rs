@@ -164,6 +164,12 @@ fn zeros(word: u64) -> u64 {
     word.wrapping_sub(EVERY) & !word & (EVERY << 7)
 }
 
+/// Not 0 where a byte of `word` is a quote, a backslash or a control character: then the lowest bit is in the first.
+pub(super) fn signs(word: u64) -> u64 {
+    let controls = word.wrapping_sub(EVERY * b' ' as u64) & !word & (EVERY << 7);
+    zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES) | controls
+}
+
 /// Where the text that begins with a quote at `begin` ends, its last quote included. Eight characters are looked at at a
 /// time: most texts are so short that calling anything would take longer.
 fn end_of_text(bytes: &[u8], begin: usize) -> usize {

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `tree` | the wanted paths as a tree with numbered slots |
 //! | `walk` | one pass over the text: slots filled with borrowed JSON text, everything else skipped |
+//! | `quick` | the same in half the time, for pages that are built as nearly all are |
 //! | `fields` | the same for one record, whose text is known to be well-formed |
 //! | `csv` | lines as records, their cells as JSON texts |
 //! | `each` | records that hold a list each element of which makes a row |
@@ -46,6 +47,7 @@ mod manner;
 mod moment;
 mod number;
 mod position;
+mod quick;
 mod row;
 mod rows;
 mod texts;
@@ -76,6 +78,8 @@ pub struct Decoder {
     csv: Option<csv::CsvPlan>,
     /// What is unpacked is not longer.
     max_body: u64,
+    /// Whether the quick way through a page is worth trying.
+    quick: bool,
     /// The list in a record each element of which makes a row, and where its text is kept.
     each: Option<(usize, JsonPath, String)>,
     /// Where a row's values are in a record.
@@ -187,6 +191,7 @@ impl Decoder {
         };
         Decoder {
             schema: lake_schema(pipeline),
+            quick: quick::knows(&body, &record),
             body,
             next,
             more,
@@ -239,10 +244,26 @@ impl Decoder {
     }
 
     fn read_json(&self, text: &str, context: &PageContext<'_>, rows: &mut Rows) -> Result<PageFacts, DecodeError> {
+        let before = rows.len();
+        if self.quick {
+            let mut page = self.begin(context, rows);
+            if quick::body(text, &self.body, &mut page).is_some() {
+                return self.facts(&page, context);
+            }
+            rows.truncate(before);
+        }
+        let mut page = self.begin(context, rows);
+        if let Err(error) = walk::body(text, &self.body, &mut page) {
+            return Err(page.failure.unwrap_or_else(|| DecodeError::Unreadable(unreadable(text, &error))));
+        }
+        self.facts(&page, context)
+    }
+
+    fn begin<'d, 'de>(&'d self, context: &'d PageContext<'d>, rows: &'d mut Rows) -> walk::Page<'d, 'de> {
         let elements = self.each.as_ref().and_then(|(slot, list, path)| {
             self.record.elements(list).map(|node| each::Elements { slot: *slot, path, node })
         });
-        let mut page = walk::Page {
+        walk::Page {
             tree: &self.record,
             captures: vec![None; self.body.slots()],
             absent: false,
@@ -250,10 +271,11 @@ impl Decoder {
             elements,
             reader: row::RowReader::new(&self.row, context, rows),
             failure: None,
-        };
-        if let Err(error) = walk::body(text, &self.body, &mut page) {
-            return Err(page.failure.unwrap_or_else(|| DecodeError::Unreadable(unreadable(text, &error))));
         }
+    }
+
+    /// What a page that was read to its end held besides its rows.
+    fn facts(&self, page: &walk::Page<'_, '_>, context: &PageContext<'_>) -> Result<PageFacts, DecodeError> {
         if page.absent && !self.absent_is_empty {
             return Err(DecodeError::Unreadable(format!("no records at `{}`", self.records_path)));
         }

@@ -218,6 +218,8 @@ enum Values {
     Int64(Vec<i64>),
     Int16(Vec<i16>),
     Int8(Vec<i8>),
+    /// Of at most 18 digits, which all fit 64 bits: half the memory while rows still come.
+    ShortDecimal(Vec<i64>),
     Decimal(Vec<i128>),
     Float(Vec<f64>),
     Bool(BooleanBufferBuilder),
@@ -229,6 +231,7 @@ impl Growing {
             DataType::Int16 => Values::Int16(Vec::new()),
             DataType::Int8 => Values::Int8(Vec::new()),
             DataType::Int64 | DataType::Timestamp(..) => Values::Int64(Vec::new()),
+            DataType::Decimal128(0..=18, _) => Values::ShortDecimal(Vec::new()),
             DataType::Decimal128(..) => Values::Decimal(Vec::new()),
             DataType::Float64 => Values::Float(Vec::new()),
             DataType::Boolean => Values::Bool(BooleanBufferBuilder::new(0)),
@@ -252,6 +255,8 @@ impl Growing {
             (Values::Int64(values), value) => grow(values, int(&value)),
             (Values::Int16(values), value) => grow(values, int(&value).and_then(|value| i16::try_from(value).ok())),
             (Values::Int8(values), value) => grow(values, int(&value).and_then(|value| i8::try_from(value).ok())),
+            (Values::ShortDecimal(values), Value::Decimal(value)) => grow(values, i64::try_from(value).ok()),
+            (Values::ShortDecimal(values), _) => grow(values, None),
             (Values::Decimal(values), Value::Decimal(value)) => grow(values, Some(value)),
             (Values::Decimal(values), _) => grow(values, None),
             (Values::Float(values), Value::Float(value)) => grow(values, Some(value)),
@@ -275,6 +280,7 @@ impl Growing {
             Values::Int64(values) => values.truncate(length),
             Values::Int16(values) => values.truncate(length),
             Values::Int8(values) => values.truncate(length),
+            Values::ShortDecimal(values) => values.truncate(length),
             Values::Decimal(values) => values.truncate(length),
             Values::Float(values) => values.truncate(length),
             Values::Bool(values) => values.truncate(length),
@@ -288,6 +294,8 @@ impl Growing {
             Values::Int64(values) => size_of_val(values.as_slice()),
             Values::Int16(values) => size_of_val(values.as_slice()),
             Values::Int8(values) => size_of_val(values.as_slice()),
+            // As long as it will be once it is finished.
+            Values::ShortDecimal(values) => values.len() * size_of::<i128>(),
             Values::Decimal(values) => size_of_val(values.as_slice()),
             Values::Float(values) => size_of_val(values.as_slice()),
             Values::Bool(values) => values.len().div_ceil(8),
@@ -298,7 +306,9 @@ impl Growing {
     pub(super) fn finish(mut self) -> ArrayRef {
         let nulls: Option<NullBuffer> = self.valid.finish();
         match (self.values, &self.data_type) {
-            (Values::Text { bytes, offsets }, _) => {
+            (Values::Text { mut bytes, offsets }, _) => {
+                // Columns grew by doubling; from here on they only shrink.
+                bytes.shrink_to_fit();
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 Arc::new(StringArray::new(offsets, Buffer::from_vec(bytes), nulls))
             }
@@ -308,6 +318,11 @@ impl Growing {
             (Values::Int64(values), _) => Arc::new(Int64Array::new(values.into(), nulls)),
             (Values::Int16(values), _) => Arc::new(Int16Array::new(values.into(), nulls)),
             (Values::Int8(values), _) => Arc::new(Int8Array::new(values.into(), nulls)),
+            (Values::ShortDecimal(values), data_type) => {
+                let values: Vec<i128> = values.into_iter().map(i128::from).collect();
+                let array = Decimal128Array::new(values.into(), nulls);
+                Arc::new(array.with_data_type(data_type.clone()))
+            }
             (Values::Decimal(values), data_type) => {
                 let array = Decimal128Array::new(values.into(), nulls);
                 Arc::new(array.with_data_type(data_type.clone()))

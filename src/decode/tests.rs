@@ -21,6 +21,7 @@ use crate::time::Instant;
 mod attributes;
 mod contracts;
 mod cost;
+mod counts;
 mod csv;
 mod each;
 mod hours;

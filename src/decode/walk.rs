@@ -84,10 +84,11 @@ impl<'d, 'de> Record<'d, 'de> {
             self.unknown.note(&node.path, &key);
             return None;
         };
-        if self.guesses.len() <= place {
-            self.guesses.resize(place + 1, usize::MAX);
+        // A guess is compared with what is written, so what was written with escapes is none.
+        if let Cow::Borrowed(_) = key {
+            self.guesses.resize(self.guesses.len().max(place + 1), usize::MAX);
+            self.guesses[place] = index;
         }
-        self.guesses[place] = index;
         Some(&node.children[index].1)
     }
 }

@@ -239,6 +239,7 @@ impl Fetch {
             }
             self.relieve(unit, &mut gathered).await?;
         }
+        let turn = self.turn().await;
         Ok(Slice {
             unit: Unit { accounts: accounts.to_vec(), ..unit.clone() },
             window,
@@ -251,6 +252,7 @@ impl Fetch {
             outside: gathered.outside,
             unknown_fields: gathered.unknown,
             gone: Vec::new(),
+            turn,
         })
     }
 
@@ -343,6 +345,7 @@ impl Fetch {
     /// Puts the rows aside that were gathered, where they are too many to be held.
     pub(super) async fn relieve(&self, unit: &Unit, gathered: &mut Gathered) -> Result<(), Halt> {
         let Some(aside) = self.aside.get().filter(|aside| gathered.rows.bytes() > aside.above) else { return Ok(()) };
+        let _turn = self.turn().await;
         let rows = gathered.rows.take(gathered.fetched_at);
         let page_starts = std::mem::take(&mut gathered.page_starts);
         gathered.pages_aside += page_starts.len();

@@ -136,7 +136,7 @@ impl<S> Joining<S> {
             .map_err(|error| Error::internal("cannot join the chunks of a unit").because(error))?;
         // Each row as a response of its own: two chunks are two responses, and within one no key comes twice.
         let page_starts: Vec<usize> = (0..rows.num_rows()).collect();
-        let rows = match shape.sort_unique(&rows, &page_starts)? {
+        let rows = match shape.sort_unique(rows, &page_starts)? {
             Sorted::Unique { rows, .. } => rows,
             Sorted::Undeclared(undeclared) => return Err(Error::internal(undeclared.to_string())),
         };

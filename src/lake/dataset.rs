@@ -66,7 +66,7 @@ impl Dataset {
         let rows = self.fitting(rows)?;
         let dataset = self.clone();
         blocking(move || {
-            Ok(match dataset.shape().sort_unique(&rows, &page_starts)? {
+            Ok(match dataset.shape().sort_unique(rows, &page_starts)? {
                 Sorted::Unique { rows, doubles } => Ok(Proven { rows, doubles }),
                 Sorted::Undeclared(undeclared) => Err(undeclared),
             })

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, DynComparator, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
     make_comparator, new_null_array,
 };
-use arrow::compute::{CastOptions, SortOptions, cast_with_options, take_record_batch};
+use arrow::compute::{CastOptions, SortOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
@@ -86,28 +86,33 @@ impl Shape {
     ///
     /// `page_starts` says where each response's rows begin in `rows`, ascending; rows before the first of them are one
     /// response too. It costs nothing where no key comes twice.
-    pub fn sort_unique(&self, rows: &RecordBatch, page_starts: &[usize]) -> Result<Sorted> {
-        let sorted = ByKey::new(rows, &self.key)?;
+    pub fn sort_unique(&self, rows: RecordBatch, page_starts: &[usize]) -> Result<Sorted> {
+        let sorted = ByKey::new(&rows, &self.key)?;
         let mut kept: Vec<u32> = Vec::with_capacity(sorted.rows());
         let mut equal: Option<RowsEqual> = None;
         for same in sorted.keys() {
             // The rows of one key are in the order in which they came, page by page.
             for pair in same.windows(2).filter(|pair| page_of(page_starts, pair[0]) == page_of(page_starts, pair[1])) {
                 if equal.is_none() {
-                    equal = Some(self.rows_equal(rows, rows)?);
+                    equal = Some(self.rows_equal(&rows, &rows)?);
                 }
                 let (one, other) = (pair[0] as usize, pair[1] as usize);
                 if equal.as_ref().is_some_and(|equal| !equal.test(one, other)) {
-                    return Ok(Sorted::Undeclared(self.undeclared(rows, one, other)?));
+                    return Ok(Sorted::Undeclared(self.undeclared(&rows, one, other)?));
                 }
             }
             kept.extend(same.last());
         }
         let doubles = (rows.num_rows() - kept.len()) as u64;
         if doubles == 0 && kept.is_sorted() {
-            return Ok(Sorted::Unique { rows: rows.clone(), doubles: 0 });
+            return Ok(Sorted::Unique { rows, doubles: 0 });
         }
-        let rows = take_record_batch(rows, &UInt32Array::from(kept)).map_err(fault)?;
+        // Column by column, each of which goes once it was taken: the rows are never there twice.
+        let kept = UInt32Array::from(kept);
+        let (schema, columns, _) = rows.into_parts();
+        let columns: Result<Vec<ArrayRef>, ArrowError> =
+            columns.into_iter().map(|column| take(&column, &kept, None)).collect();
+        let rows = columns.and_then(|columns| RecordBatch::try_new(schema, columns)).map_err(fault)?;
         Ok(Sorted::Unique { rows, doubles })
     }
 

@@ -161,14 +161,14 @@ fn the_guard_asks_for_a_total_only_where_it_matters() {
 }
 
 fn sorted(rows: &RecordBatch, page_starts: &[usize]) -> (RecordBatch, u64) {
-    match shape().sort_unique(rows, page_starts).expect("sorted") {
+    match shape().sort_unique(rows.clone(), page_starts).expect("sorted") {
         Sorted::Unique { rows, doubles } => (rows, doubles),
         Sorted::Undeclared(undeclared) => panic!("{undeclared}"),
     }
 }
 
 fn undeclared(rows: &RecordBatch, page_starts: &[usize]) -> Undeclared {
-    match shape().sort_unique(rows, page_starts).expect("sorted") {
+    match shape().sort_unique(rows.clone(), page_starts).expect("sorted") {
         Sorted::Unique { rows, .. } => panic!("{rows:?}"),
         Sorted::Undeclared(undeclared) => undeclared,
     }

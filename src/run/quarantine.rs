@@ -23,7 +23,6 @@ use crate::lake::{Proven, Refusal, Refused};
 use crate::ledger::{AccountLedger, Reading, day_of};
 use crate::pipeline::Pipeline;
 use crate::plan::Ask;
-use crate::quality::Breach;
 use crate::refresh::grid_zone;
 use crate::state::{KnownAccount, Quarantined, RunKind, StagedUnit};
 use crate::telemetry::Meter;

@@ -19,10 +19,9 @@ use crate::fetch::{Fetch, Gone, UnitFailure};
 use crate::lake::{Dataset, Partition, StagedSlice};
 use crate::merge::ReadBefore;
 use crate::pipeline::Pipeline;
-use crate::refresh::grid_zone;
 use crate::state::{FailedUnit, Lease, Quarantined, StagedUnit, State};
-use crate::time::{Clock, Instant, Window, hours_in, slot};
-use crate::unit::{Account, Lane, Unit};
+use crate::time::{Clock, Instant, slot};
+use crate::unit::{Lane, Unit};
 
 use super::dispatch::{Dispatch, Turn};
 use super::publish::{Publisher, Through};

@@ -39,7 +39,7 @@ pub(super) fn convert_hour(plan: &Plan, pieces: &[Piece]) -> Result<RecordBatch>
         return Err(double(plan, pieces, one, other));
     }
     // No two rows have one key, so it does not matter which response each came in.
-    match plan.shape.sort_unique(&rows, &[])? {
+    match plan.shape.sort_unique(rows, &[])? {
         Sorted::Unique { rows, .. } => Ok(rows),
         Sorted::Undeclared(undeclared) => Err(Error::internal(undeclared.to_string())),
     }
