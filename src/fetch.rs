@@ -109,7 +109,7 @@ pub struct Slice {
     pub unknown_fields: UnknownFields,
     /// Accounts that the platform no longer gives, and what it said. They are not among the unit's any more.
     pub gone: Vec<Gone>,
-    /// The turn to hold finished rows: the next unit's are finished when this slice has gone.
+    /// The turn to hold finished rows, in a run: the next unit's are finished when this slice has gone.
     pub turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -273,8 +273,10 @@ impl Fetch {
         self.quotas.close(&self.state).await
     }
 
-    /// Waits for the turn to hold finished rows.
+    /// Waits for the turn to hold finished rows, where their holder stages one slice after the other; who collects slices
+    /// would wait for himself.
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.aside.get()?;
         // It is never closed.
         self.turns.clone().acquire_owned().await.ok()
     }

@@ -165,6 +165,11 @@ impl Node {
         self.one_or_each.as_deref().and_then(|wrapped| wrapped.slot)
     }
 
+    /// Whether an object here is a record itself.
+    pub(super) fn object_is_record(&self) -> bool {
+        self.rows == Some(RowsAt::Each) || self.one_or_each.as_deref().is_some_and(Node::object_is_record)
+    }
+
     /// Whether the records are right here, wrapped in an array or not.
     pub(super) fn holds_rows(&self) -> bool {
         self.rows.is_some() || self.one_or_each.as_deref().is_some_and(|wrapped| wrapped.rows.is_some())

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -12,7 +11,7 @@ use super::DecodeError;
 use super::each::Elements;
 use super::fields;
 use super::row::RowReader;
-use super::tree::{Node, RowsAt, Tree};
+use super::tree::{Node, Tree};
 use super::unknown::Noted;
 
 /// A page while it is read.
@@ -139,7 +138,7 @@ impl<'de> DeserializeSeed<'de> for BodyAt<'_, '_, 'de> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let BodyAt { node, page } = self;
         let unwrapped = node.slot_unwrapped();
-        if node.slot.is_none() && unwrapped.is_none() {
+        if node.slot.is_none() && unwrapped.is_none() && !node.object_is_record() {
             return deserializer.deserialize_any(BodyAt { node, page });
         }
         let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
@@ -155,6 +154,9 @@ impl<'de> DeserializeSeed<'de> for BodyAt<'_, '_, 'de> {
         }
         if place.is_leaf() {
             return Ok(());
+        }
+        if raw.starts_with('{') && place.object_is_record() {
+            return page.take(raw);
         }
         let mut again = serde_json::Deserializer::from_str(raw);
         again.deserialize_any(BodyAt { node: place, page }).map_err(D::Error::custom)
@@ -210,10 +212,8 @@ impl<'de> Visitor<'de> for BodyAt<'_, '_, 'de> {
         if let Some(wrapped) = node.one_or_each.as_deref() {
             return BodyAt { node: wrapped, page }.visit_map(map);
         }
-        match node.rows {
-            Some(RowsAt::Each) => return OneRecord { page }.deserialize(MapAccessDeserializer::new(map)),
-            Some(RowsAt::Array) => return BodyAt { node, page }.wrong("an object"),
-            None => {}
+        if node.rows.is_some() {
+            return BodyAt { node, page }.wrong("an object");
         }
         for slot in &node.beneath {
             page.captures[*slot] = None;
@@ -290,22 +290,28 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let page = self.page;
         let text = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
-        page.record.begin();
-        let taken = match fields::take(text, &page.tree.root, &mut page.record) {
+        self.page.take(text)
+    }
+}
+
+impl<'de> Page<'_, 'de> {
+    /// Takes the next record, whose text is well-formed.
+    fn take<E: serde::de::Error>(&mut self, text: &'de str) -> Result<(), E> {
+        self.record.begin();
+        let taken = match fields::take(text, &self.tree.root, &mut self.record) {
             Err((path, found)) => {
-                page.reader.begin_record();
-                Err(page.reader.wrong_shape(path, found))
+                self.reader.begin_record();
+                Err(self.reader.wrong_shape(path, found))
             }
-            Ok(()) => match page.elements {
-                None => page.reader.take(&page.record.slots),
-                Some(elements) => elements.take(&mut page.record, &mut page.reader),
+            Ok(()) => match self.elements {
+                None => self.reader.take(&self.record.slots),
+                Some(elements) => elements.take(&mut self.record, &mut self.reader),
             },
         };
         taken.map_err(|failure| {
-            page.failure = Some(failure);
-            D::Error::custom("refused row")
+            self.failure = Some(failure);
+            E::custom("refused row")
         })
     }
 }

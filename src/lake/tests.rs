@@ -1,6 +1,7 @@
 //! The lake's promises, on real files in a temporary folder.
 
 mod changing;
+mod chunks;
 mod dropping;
 mod failing;
 mod fixture;

@@ -5,7 +5,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::State;
 use super::trouble::Trouble;
-use super::values::{moment, new_account, seconds};
+use super::values::{list_text, moment, new_account, seconds};
 use crate::error::Result;
 use crate::time::Instant;
 use crate::unit::Account;
@@ -78,21 +78,21 @@ impl State {
     }
 }
 
-/// One account, inside a transaction; `None` where it was never listed.
-pub(super) async fn known_account(
+/// Some accounts, inside a transaction, by id; those that were never listed are left out.
+pub(super) async fn known_accounts(
     connection: &mut SqliteConnection,
     pipeline: &str,
-    id: &str,
-) -> Result<Option<KnownAccount>, Trouble> {
-    let row = sqlx::query(
-        "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed, parent \
-         FROM accounts WHERE pipeline = $1 AND account_id = $2",
+    ids: impl Iterator<Item = &str>,
+) -> Result<Vec<KnownAccount>, Trouble> {
+    let rows = sqlx::query(
+        "SELECT account_id, name, time_zone, currency, watermark, started, first_seen, last_listed, parent FROM accounts \
+         WHERE pipeline = $1 AND account_id IN (SELECT value FROM json_each($2)) ORDER BY account_id",
     )
     .bind(pipeline)
-    .bind(id)
-    .fetch_optional(&mut *connection)
+    .bind(list_text(ids.collect::<Vec<&str>>()))
+    .fetch_all(&mut *connection)
     .await?;
-    row.as_ref().map(known_from).transpose()
+    rows.iter().map(known_from).collect()
 }
 
 fn known_from(row: &SqliteRow) -> Result<KnownAccount, Trouble> {

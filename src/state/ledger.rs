@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use sqlx::{Row, SqliteConnection};
 
 use super::trouble::Trouble;
-use super::values::{moment, seconds};
+use super::values::{list_text, moment, seconds};
 use super::{KnownAccount, Lease, State};
 use crate::error::{Error, Result};
 use crate::ledger::{AccountLedger, DayLedger, FinalStretch, day_of};
@@ -219,6 +219,40 @@ pub(super) async fn load_days(
         ledger.insert_final(stretch);
     }
     Ok(ledger)
+}
+
+/// The days `days` of several accounts' ledgers with their final stretches, by account id: two queries, whatever their
+/// number. An account of which nothing is known is left out.
+pub(super) async fn load_days_of(
+    connection: &mut SqliteConnection,
+    pipeline: &str,
+    accounts: impl Iterator<Item = &str>,
+    days: impl Iterator<Item = i64>,
+) -> Result<HashMap<String, AccountLedger>, Trouble> {
+    let accounts = list_text(accounts.collect::<Vec<&str>>());
+    // Each pair of a day and an account is a look-up by the whole key.
+    let rows: Vec<DayRow> = sqlx::query_as(
+        "SELECT account_id, day, cells FROM ledger WHERE pipeline = $1 AND day IN (SELECT value FROM json_each($2)) \
+         AND account_id IN (SELECT value FROM json_each($3))",
+    )
+    .bind(pipeline)
+    .bind(list_text(days.collect::<Vec<i64>>()))
+    .bind(&accounts)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut ledgers = HashMap::new();
+    take_days(pipeline, rows, &mut ledgers)?;
+    let rows =
+        sqlx::query("SELECT * FROM finals WHERE pipeline = $1 AND account_id IN (SELECT value FROM json_each($2))")
+            .bind(pipeline)
+            .bind(&accounts)
+            .fetch_all(&mut *connection)
+            .await?;
+    for row in &rows {
+        let id: String = row.try_get("account_id")?;
+        ledgers.entry(id).or_default().insert_final(stretch_from(row)?);
+    }
+    Ok(ledgers)
 }
 
 async fn load_all(connection: &mut SqliteConnection, pipeline: &str, account: &str) -> Result<AccountLedger, Trouble> {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::TimeDelta;
 use sqlx::SqliteConnection;
 
-use super::accounts::known_account;
-use super::ledger::{load_days, save};
+use super::accounts::known_accounts;
+use super::ledger::{load_days, load_days_of, save};
 use super::movements::add_movements;
 use super::trouble::Trouble;
 use super::units::failed_around;
@@ -79,8 +79,11 @@ impl State {
             lease.guard(&mut transaction).await?;
             let mut grid = Grid::default();
             let mut moved = BTreeMap::new();
-            for of_account in by_account(&mut transaction, pipeline, units).await? {
-                confirm(&mut transaction, refresh, &of_account, &mut grid, &mut moved, now).await?;
+            let all = by_account(&mut transaction, pipeline, units).await?;
+            let mut ledgers = ledgers_of(&mut transaction, pipeline, &all).await?;
+            for of_account in all {
+                let before = ledgers.remove(&of_account.known.account.id).unwrap_or_default();
+                confirm(&mut transaction, refresh, &of_account, before, &mut grid, &mut moved, now).await?;
                 move_watermark(&mut transaction, refresh, &of_account, now).await?;
             }
             add_movements(&mut transaction, pipeline, &moved).await?;
@@ -119,31 +122,49 @@ async fn by_account(
             });
         }
     }
-    let mut all = Vec::with_capacity(accounts.len());
-    for (id, readings) in accounts {
-        // An account that was never listed has no row to record it under.
-        if let Some(known) = known_account(connection, pipeline, id).await? {
-            all.push(AccountReadings { known, readings });
+    // An account that was never listed has no row to record it under.
+    let known = known_accounts(connection, pipeline, accounts.keys().copied()).await?;
+    let mut readings_of = |known: KnownAccount| {
+        let readings = accounts.remove(known.account.id.as_str())?;
+        Some(AccountReadings { known, readings })
+    };
+    Ok(known.into_iter().filter_map(&mut readings_of).collect())
+}
+
+impl AccountReadings {
+    /// The days of which something may change.
+    fn days(&self) -> BTreeSet<i64> {
+        let mut days = BTreeSet::new();
+        for reading in &self.readings {
+            days.extend(day_of(slot(reading.window.from()))..=day_of(slot(reading.window.to())));
+            days.extend(AccountLedger::history_of(reading.empty.iter().copied()));
         }
+        days
     }
-    Ok(all)
+}
+
+/// What is known of the days that the readings touch, by account id.
+async fn ledgers_of(
+    connection: &mut SqliteConnection,
+    pipeline: &str,
+    all: &[AccountReadings],
+) -> Result<HashMap<String, AccountLedger>, Trouble> {
+    let days: BTreeSet<i64> = all.iter().flat_map(AccountReadings::days).collect();
+    let ids = all.iter().map(|of_account| of_account.known.account.id.as_str());
+    load_days_of(connection, pipeline, ids, days.into_iter()).await
 }
 
 async fn confirm(
     connection: &mut SqliteConnection,
     refresh: &Refresh,
     of_account: &AccountReadings,
+    before: AccountLedger,
     grid: &mut Grid,
     moved: &mut BTreeMap<u64, Movement>,
     now: Instant,
 ) -> Result<(), Trouble> {
-    let (pipeline, account) = (&refresh.pipeline().name, &of_account.known.account);
-    let mut days = BTreeSet::new();
-    for reading in &of_account.readings {
-        days.extend(day_of(slot(reading.window.from()))..=day_of(slot(reading.window.to())));
-        days.extend(AccountLedger::history_of(reading.empty.iter().copied()));
-    }
-    let before = load_days(connection, pipeline, &account.id, days.iter().copied()).await?;
+    let account = &of_account.known.account;
+    let days = of_account.days();
     let mut after = before.clone();
     let zone = grid_zone(refresh.pipeline(), account);
     for OneReading { window, fetched_at, changed, empty } in &of_account.readings {

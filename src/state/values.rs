@@ -41,6 +41,11 @@ pub(super) fn small_count(stored: i64) -> u32 {
     u32::try_from(stored.max(0)).unwrap_or(u32::MAX)
 }
 
+/// Values as a JSON list, for `IN (SELECT value FROM json_each(..))`.
+pub(super) fn list_text(values: Vec<impl Into<serde_json::Value>>) -> String {
+    serde_json::Value::from(values).to_string()
+}
+
 #[derive(Serialize, Deserialize)]
 struct StoredAccount {
     id: String,

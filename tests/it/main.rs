@@ -9,6 +9,7 @@ mod answers;
 mod campaigns;
 mod commands;
 mod contract;
+mod costs;
 mod disk;
 mod documents;
 mod errors;

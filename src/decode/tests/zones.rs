@@ -6,6 +6,7 @@ use chrono::{Datelike, NaiveDateTime, Timelike};
 use chrono_tz::Tz;
 
 use super::super::hour::{HourPlan, Placed, Reading};
+use super::super::rows::HourColumns;
 use super::super::tree::Tree;
 use super::*;
 use crate::time::zones::{Expected, YEARS, Year, clocks, instant, wrong};
@@ -39,10 +40,10 @@ impl Offsets<'_> {
 }
 
 /// What the lake is to have of an hour that begins at `begins`.
-fn expected(begins: i64, offset: i64, covered: i64) -> Placed {
+fn expected(begins: i64, offset: i64, covered: i8) -> Placed {
     let micros = 1_000_000;
-    let (local, offset) = ((begins + offset) * micros, offset / 60);
-    Placed { hour: begins * micros, local, offset, covered, inside: true }
+    let (local, minutes) = ((begins + offset) * micros, i16::try_from(offset / 60).expect("less than a day"));
+    Placed { columns: HourColumns { hour: begins * micros, local, offset: minutes, covered }, inside: true }
 }
 
 /// Checks all hours of `reported`, a clock on which a platform reports, for an account on the clock of `year`.
@@ -76,7 +77,7 @@ impl Look<'_> {
             match (earlier, later) {
                 (None, None) => self.check(&folded, shown, own, "alone"),
                 (None, Some(_)) => {
-                    self.check(&folded, shown, Placed { covered: 2, ..own }, "folded");
+                    self.check(&folded, shown, expected(hour.begins, i64::from(own.columns.offset) * 60, 2), "folded");
                     self.check(&first, shown, own, "first");
                 }
                 (Some(_), _) => self.check(&second, shown, own, "second"),

@@ -47,7 +47,7 @@ async fn refusals_that_stay_are_not_tried_again() {
     for status in [400, 403, 404, 422] {
         let bench = Bench::new(vec![Reply::new(status, &[], br#"{"message":"no, hunter2-token"}"#)]).await;
         let reason = format!("HTTP {status}: no, [secret]");
-        assert_eq!(bench.unit().await, Err(UnitFailure::Failed { reason, attempts: 1, fatal: false }));
+        assert_eq!(bench.unit().await.map(drop), Err(UnitFailure::Failed { reason, attempts: 1, fatal: false }));
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_long_wait_ends_the_run_with_the_time_to_come_back() {
         let fetch = bench.fetch().await;
         let (unit, stop) = (unit(&[account("1", "UTC")]), CancellationToken::new());
         let come_back = UnitFailure::ComeBack { until: at("2026-11-20T23:41:36Z"), reason: "HTTP 429".into() };
-        assert_eq!(fetch.unit(&unit, &stop).await, Err(come_back));
+        assert_eq!(fetch.unit(&unit, &stop).await.map(drop), Err(come_back));
         let Err(UnitFailure::ComeBack { reason, .. }) = fetch.unit(&unit, &stop).await else { panic!("still closed") };
         assert_eq!(reason, "HTTP 429");
         assert_eq!(bench.server.requests().len(), 1, "nobody sends while the gate is closed");
@@ -170,7 +170,7 @@ async fn stopping_ends_a_wait() {
     }
     assert_eq!(meter.read().longest.map(|wait| wait.reason).as_deref(), Some("HTTP 429"));
     stop.cancel();
-    assert_eq!(worker.await.expect("no panic"), Err(UnitFailure::Stopped));
+    assert_eq!(worker.await.expect("no panic").map(drop), Err(UnitFailure::Stopped));
     assert_eq!(meter.read().waiting, 0);
 }
 
