@@ -57,7 +57,7 @@ use work::Worked;
 const TAKEN_UP_HOURS: i64 = 24;
 
 /// The rows that all workers hold together are about so many bytes at most; what is more is put aside.
-const ROWS_HELD: usize = 32 * 1024 * 1024;
+const ROWS_HELD: usize = 24 * 1024 * 1024;
 /// However many workers there are, a unit's rows are not put aside before they are so many bytes.
 const LEAST_HELD: usize = 1024 * 1024;
 
