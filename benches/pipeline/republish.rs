@@ -21,6 +21,8 @@ use super::Order;
 
 const PIPELINE: &str = include_str!("bench.toml");
 const ACCOUNTS: usize = 40;
+/// One row in so many has other values when its hour is read again.
+const RESTATED: usize = 100;
 const DAY: &str = "2026-09-30T00:00:00Z";
 
 pub(crate) fn run(order: &Order) {
@@ -122,7 +124,7 @@ fn io() -> (u64, u64) {
     (number("rchar:"), number("wchar:"))
 }
 
-/// Stages an hour of all accounts, in whose values `version` shows.
+/// Stages an hour of all accounts, in some of whose values `version` shows.
 async fn stage(dataset: &Dataset, hour: DateTime<Utc>, rows: usize, version: i64) -> StagedSlice {
     let accounts: Vec<Account> = (0..ACCOUNTS).map(account).collect();
     let window = Window::new(hour, hour + TimeDelta::hours(1)).expect("a window");
@@ -176,14 +178,16 @@ fn hour_of(schema: &SchemaRef, hour: DateTime<Utc>, rows: usize, version: i64, s
                     let all = TimestampMicrosecondArray::from_value(hour.timestamp_micros(), rows);
                     Arc::new(all.with_timezone_opt(zone.clone()))
                 }
-                ("seen_at" | "updated_at", DataType::Timestamp(_, zone)) => {
-                    let all = TimestampMicrosecondArray::from_value(seen.timestamp_micros(), rows);
+                (name @ ("seen_at" | "updated_at"), DataType::Timestamp(_, zone)) => {
+                    let moment = if name == "seen_at" { seen } else { hour + TimeDelta::hours(3) };
+                    let all = TimestampMicrosecondArray::from_value(moment.timestamp_micros(), rows);
                     Arc::new(all.with_timezone_opt(zone.clone()))
                 }
                 ("utc_offset_minutes", _) => Arc::new(Int16Array::from_value(0, rows)),
                 ("hours_covered", _) => Arc::new(Int8Array::from_value(1, rows)),
                 (_, DataType::Int64) => {
-                    Arc::new(Int64Array::from_iter_values((0..rows).map(|row| number(row, 5_000) + version)))
+                    let restated = |row: usize| if row.is_multiple_of(RESTATED) { version } else { 0 };
+                    Arc::new(Int64Array::from_iter_values((0..rows).map(|row| number(row, 5_000) + restated(row))))
                 }
                 (_, DataType::Decimal128(precision, scale)) => {
                     let values = (0..rows).map(|row| i128::from(number(row, 90_000) * 10_000));

@@ -47,7 +47,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Whether the body can have a value at `path`. Nearly all answers are long pages without the keys of any rule, and
-    /// looking for a few letters costs a fiftieth of reading the page.
+    /// looking for a few letters costs little beside reading the page.
     pub(super) fn may_hold(&self, path: &JsonPath) -> bool {
         is_packed(self.body) || has_escaped_letters(self.body) || keys_of(path).all(|key| is_in(self.body, key))
     }

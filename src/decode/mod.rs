@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `tree` | the wanted paths as a tree with numbered slots |
 //! | `walk` | one pass over the text: slots filled with borrowed JSON text, everything else skipped |
-//! | `quick` | the same in half the time, for pages that are built as nearly all are |
+//! | `quick` | the same at one look, for pages that are built as nearly all are |
 //! | `fields` | the same for one record, whose text is known to be well-formed |
 //! | `csv` | lines as records, their cells as JSON texts |
 //! | `each` | records that hold a list each element of which makes a row |

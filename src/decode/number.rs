@@ -50,7 +50,7 @@ pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128, Numb
 }
 
 /// The number times `10^scale` where it is short and written plainly, as nearly all are: `1843`, `-12.5`. `None` says
-/// nothing of the number; [`scaled`] reads what is written in other ways, ten times as slowly.
+/// nothing of the number; [`scaled`] reads what is written in other ways.
 pub(super) fn short(text: &str, scale: i8) -> Option<i64> {
     let (negative, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (true, digits),

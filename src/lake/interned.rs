@@ -1,7 +1,7 @@
 //! Texts as numbers of different texts, for files that are written once and read once.
 //!
-//! Of a unit's rows, most texts are those of a few accounts and campaigns. A number for each is written and compressed
-//! in a third of the time, and read back as quickly.
+//! Of a unit's rows, most texts are those of a few accounts and campaigns. Numbers in their place
+//! are less to write, to compress and to read back.
 
 use std::sync::Arc;
 
