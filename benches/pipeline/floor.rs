@@ -43,6 +43,16 @@ struct Action<'a> {
     value: &'a str,
 }
 
+#[derive(Deserialize)]
+struct Listed {
+    data: Vec<ListedAccount>,
+}
+
+#[derive(Deserialize)]
+struct ListedAccount {
+    id: String,
+}
+
 /// One chain of pages: the accounts and the window of a unit.
 type Chain = String;
 
@@ -52,9 +62,8 @@ pub(crate) struct Floor {
     pub(crate) url: String,
     pub(crate) workers: usize,
     pub(crate) page: usize,
-    /// Account ids, so many in each request.
+    /// Accounts in each request.
     pub(crate) batch: usize,
-    pub(crate) accounts: Vec<String>,
     /// The first day and the first after the last.
     pub(crate) from: chrono::NaiveDate,
     pub(crate) to: chrono::NaiveDate,
@@ -68,7 +77,6 @@ impl Floor {
             self.workers.to_string(),
             self.page.to_string(),
             self.batch.to_string(),
-            self.accounts.join(","),
             self.from.to_string(),
             self.to.to_string(),
         ]
@@ -76,23 +84,22 @@ impl Floor {
 
     fn parse(arguments: impl Iterator<Item = String>) -> Option<Floor> {
         let words: Vec<String> = arguments.collect();
-        let [url, workers, page, batch, accounts, from, to] = words.as_slice() else { return None };
+        let [url, workers, page, batch, from, to] = words.as_slice() else { return None };
         Some(Floor {
             url: url.clone(),
             workers: workers.parse().ok()?,
             page: page.parse().ok()?,
             batch: batch.parse().ok()?,
-            accounts: accounts.split(',').map(str::to_owned).collect(),
             from: from.parse().ok()?,
             to: to.parse().ok()?,
         })
     }
 
-    fn chains(&self) -> Vec<Chain> {
+    fn chains(&self, accounts: &[String]) -> Vec<Chain> {
         let mut chains = Vec::new();
         for day in self.from.iter_days().take_while(|day| *day < self.to) {
             let next = day.succ_opt().expect("a day");
-            for accounts in self.accounts.chunks(self.batch) {
+            for accounts in accounts.chunks(self.batch) {
                 let fields = "campaign_name,impressions,clicks,spend_micros,conversions,actions,updated_at";
                 chains.push(format!(
                     "{}/v1/metrics?account_ids={}&from={day}T00:00:00Z&to={next}T00:00:00Z&fields={fields}&limit={}",
@@ -117,7 +124,11 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 
 async fn download(floor: Floor) -> u64 {
     let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client");
-    let chains = Arc::new(Mutex::new(floor.chains()));
+    // Whoever asks for metrics has to know of which accounts.
+    let listed = client.get(format!("{}/v1/accounts?limit=500", floor.url)).send().await.expect("an answer");
+    let listed: Listed = serde_json::from_slice(&listed.bytes().await.expect("a body")).expect("accounts");
+    let accounts: Vec<String> = listed.data.into_iter().map(|account| account.id).collect();
+    let chains = Arc::new(Mutex::new(floor.chains(&accounts)));
     let rows = Arc::new(AtomicU64::new(0));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..floor.workers {

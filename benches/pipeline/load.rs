@@ -103,7 +103,6 @@ fn compare(workload: &Workload, order: &Order) {
         workers: 8,
         page: 500,
         batch: workload.batch,
-        accounts: accounts_of(&platform),
         from: workload.from(),
         to: workload.to(),
     };
@@ -261,10 +260,4 @@ fn get(platform: &Platform, path: &str) -> String {
     let url = format!("{}{path}", platform.url);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async move { reqwest::get(url).await.expect("an answer").text().await.expect("text") })
-}
-
-fn accounts_of(platform: &Platform) -> Vec<String> {
-    let listed: Value = serde_json::from_str(&get(platform, "/v1/accounts?limit=500")).expect("JSON");
-    let accounts = listed["data"].as_array().expect("accounts");
-    accounts.iter().map(|account| account["id"].as_str().expect("an id").to_owned()).collect()
 }

@@ -96,9 +96,27 @@ impl<'de> Rest<'de> {
         Rest { text, at: 1 }
     }
 
+    /// Whether a list goes on.
+    pub(super) fn has_element(&mut self) -> bool {
+        !matches!(self.peek(), b']' | 0)
+    }
+
+    /// Goes into the next element of a list, where that is an object.
+    pub(super) fn enter_object(&mut self) -> bool {
+        let is_object = self.peek() == b'{';
+        self.at += usize::from(is_object);
+        is_object
+    }
+
+    /// Leaves the object whose fields have all been read.
+    pub(super) fn leave_object(&mut self) {
+        self.pass(b'}');
+        self.pass(b',');
+    }
+
     /// A list's next element; `None` at its end.
-    pub(super) fn element(&mut self) -> Option<&'de str> {
-        if matches!(self.peek(), b']' | 0) {
+    fn element(&mut self) -> Option<&'de str> {
+        if !self.has_element() {
             return None;
         }
         let element = self.value();

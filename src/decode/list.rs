@@ -47,29 +47,23 @@ impl ListPlan {
                 _ => Err(self.no_list(raw)),
             };
         }
-        let mut elements = Rest::inside(raw);
-        while let Some(element) = elements.element() {
-            let (by, value) = self.pair(element).ok_or_else(|| self.no_list(raw))?;
+        let mut rest = Rest::inside(raw);
+        while rest.has_element() {
+            if !rest.enter_object() {
+                return Err(self.no_list(raw));
+            }
+            let (mut by, mut value) = (None, None);
+            while let Some((key, text)) = rest.field() {
+                if is_key(key, &self.by) {
+                    by = Some(text);
+                } else if is_key(key, &self.value) {
+                    value = Some(text);
+                }
+            }
+            rest.leave_object();
             self.keep(by, value, picked)?;
         }
         Ok(())
-    }
-
-    /// The JSON text of an element's type and of its value; `None` where it is no object.
-    fn pair<'de>(&self, element: &'de str) -> Option<(Option<&'de str>, Option<&'de str>)> {
-        if !element.starts_with('{') {
-            return None;
-        }
-        let (mut by, mut value) = (None, None);
-        let mut fields = Rest::inside(element);
-        while let Some((key, text)) = fields.field() {
-            if is_key(key, &self.by) {
-                by = Some(text);
-            } else if is_key(key, &self.value) {
-                value = Some(text);
-            }
-        }
-        Some((by, value))
     }
 
     /// Keeps a pair where it is wanted, unless it contradicts one before.

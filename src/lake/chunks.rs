@@ -63,13 +63,16 @@ impl Dataset {
         let draft = blocking(move || {
             let draft = dataset.store().draft(dataset.name(), "chunk", &staged::path(dataset.name(), &unit))?;
             let mut writer = StagedWriter::begin(draft, &unit, dataset.schema())?;
-            writer.add(&rows, &dataset.shape().hours(&rows)?)?;
+            // A batch for each hour: hours that share one would be decoded once for each of them when chunks are joined.
+            for hour in dataset.shape().hours(&rows)? {
+                writer.add(&rows, &[hour])?;
+            }
             writer.leave()
         })
         .await?;
         let path = self.store().relative(draft.temporary());
         match StagedReader::find_at(self.store(), path, key, 0).await? {
-            Found::Whole(reader) => Ok(Ok(Chunk { reader: Arc::new(reader), rows: count, _draft: draft })),
+            Found::Whole(reader) => Ok(Ok(Chunk { reader: Arc::from(reader), rows: count, _draft: draft })),
             Found::Nothing | Found::Broken(_) => {
                 let file = draft.temporary().display();
                 Err(Error::storage(format!("`{file}` is gone or broken, right after it was written")))

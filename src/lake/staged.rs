@@ -85,7 +85,7 @@ pub(super) struct StagedHour {
 /// What was found where a unit's staged file should be.
 pub(super) enum Found {
     /// The file, readable so far as its footer.
-    Whole(StagedReader),
+    Whole(Box<StagedReader>),
     /// No file.
     Nothing,
     /// A file that is not what was written.
@@ -97,7 +97,7 @@ impl StagedReader {
     pub(super) async fn open(store: &Store, dataset: &str, key: &UnitKey, keep: u64) -> Result<StagedReader> {
         let shown = store.shown(&path(dataset, key));
         match StagedReader::find(store, dataset, key, keep).await? {
-            Found::Whole(reader) => Ok(reader),
+            Found::Whole(reader) => Ok(*reader),
             Found::Nothing => Err(Error::storage(format!("the staged file `{shown}` of unit `{key}` is missing"))
                 .hint("run the same command again: the unit is fetched again")),
             Found::Broken(error) => Err(Error::storage(format!("the staged file `{shown}` of unit `{key}` is broken"))
@@ -147,7 +147,7 @@ impl StagedReader {
                 return Ok(Found::Broken(error));
             }
         }
-        Ok(Found::Whole(reader))
+        Ok(Found::Whole(Box::new(reader)))
     }
 
     async fn bytes(&self, store: &Store, block: &Block) -> Result<Bytes> {
