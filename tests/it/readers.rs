@@ -185,6 +185,18 @@ fn assert_readers(python: &Path, filled: &Filled, folders: &str, pyarrow_folders
     from_pyarrow
 }
 
+/// The columns of which an hour has one value or a few.
+const SHORT: [&str; 8] = [
+    "account_timezone",
+    "currency",
+    "hour",
+    "hours_covered",
+    "local_hour",
+    "platform",
+    "seen_at",
+    "utc_offset_minutes",
+];
+
 #[test]
 fn duckdb_and_pyarrow_read_what_is_true() {
     let Some(python) = python("duckdb_and_pyarrow_read_what_is_true") else { return };
@@ -205,6 +217,7 @@ fn duckdb_and_pyarrow_read_what_is_true() {
             assert_eq!(group["without_statistics"], json!([]), "{file}");
             assert_eq!(group["without_page_index"], json!([]), "{file}");
             assert_eq!(group["compression"], json!(["ZSTD"]));
+            assert_eq!(group["uncompressed"], json!(SHORT));
             assert_eq!(group["sorted_by"], json!(["hour", "account_id", "campaign_id"]));
         }
         assert_eq!(file["metadata"]["hourmark.pipeline"], "demo");

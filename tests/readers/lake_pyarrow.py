@@ -33,7 +33,8 @@ for path in sorted(lake.files):
                 "rows": group.num_rows,
                 "sorted": keys == sorted(keys),
                 "without_statistics": sorted(n for n, c in columns.items() if not c.is_stats_set),
-                "compression": sorted({c.compression for c in columns.values()}),
+                "compression": sorted({c.compression for c in columns.values()} - {"UNCOMPRESSED"}),
+                "uncompressed": sorted(n for n, c in columns.items() if c.compression == "UNCOMPRESSED"),
                 "sorted_by": [file.schema.column(s.column_index).name for s in group.sorting_columns],
                 "without_page_index": sorted(n for n, c in columns.items() if not c.has_column_index),
             }
