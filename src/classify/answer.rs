@@ -25,11 +25,13 @@ pub(super) struct Answer<'a> {
     /// Whose places are kept of the body.
     rules: &'a [ResponseRule],
     document: OnceCell<Option<Value>>,
+    /// Whether keys may be there that cannot be seen.
+    hidden: OnceCell<bool>,
 }
 
 impl<'a> Answer<'a> {
     pub(super) fn new(status: u16, headers: &'a HeaderMap, body: &'a [u8], rules: &'a [ResponseRule]) -> Answer<'a> {
-        Answer { status, headers, body, rules, document: OnceCell::new() }
+        Answer { status, headers, body, rules, document: OnceCell::new(), hidden: OnceCell::new() }
     }
 
     pub(super) fn is_success(&self) -> bool {
@@ -49,7 +51,8 @@ impl<'a> Answer<'a> {
     /// Whether the body can have a value at `path`. Nearly all answers are long pages without the keys of any rule, and
     /// looking for a few letters costs little beside reading the page.
     pub(super) fn may_hold(&self, path: &JsonPath) -> bool {
-        is_packed(self.body) || has_escaped_letters(self.body) || keys_of(path).all(|key| is_in(self.body, key))
+        let is_hidden = || is_packed(self.body) || has_escaped_letters(self.body);
+        *self.hidden.get_or_init(is_hidden) || keys_of(path).all(|key| is_in(self.body, key))
     }
 
     /// `HTTP 400: the platform's own words`.

@@ -66,8 +66,9 @@ fn envelope<'d, 'de>(
             }
             goes_on = scan.goes_on(b'}')?;
         }
-        let leads = node.children.iter().position(|(_, child)| child.leads_to_rows);
-        page.absent |= leads.is_some_and(|index| met & (1 << index) == 0);
+        let leads =
+            |(index, (_, child)): (usize, &(String, Node))| child.leads_to_rows && index < 64 && met >> index & 1 == 1;
+        page.absent |= node.leads_to_rows && !node.children.iter().enumerate().any(leads);
     }
     if let Some(slot) = node.slot {
         page.captures[slot] = Some(&scan.text[begin..scan.at]);

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
-use super::staged::{Found, StagedReader, StagedWriter};
+use super::staged::{StagedReader, StagedWriter};
 use super::store::Draft;
 use super::{Dataset, Proven, StagedFile, blocking, staged};
 use crate::error::{Error, Result};
 use crate::merge::{Sorted, Undeclared};
-use crate::time::{Instant, Window};
+use crate::time::Instant;
 use crate::unit::UnitKey;
 
 /// Some of a unit's rows, sorted by key, one row per key.
@@ -71,13 +71,8 @@ impl Dataset {
         })
         .await?;
         let path = self.store().relative(draft.temporary());
-        match StagedReader::find_at(self.store(), path, key, 0).await? {
-            Found::Whole(reader) => Ok(Ok(Chunk { reader: Arc::from(reader), rows: count, _draft: draft })),
-            Found::Nothing | Found::Broken(_) => {
-                let file = draft.temporary().display();
-                Err(Error::storage(format!("`{file}` is gone or broken, right after it was written")))
-            }
-        }
+        let reader = Arc::new(StagedReader::open(self.store(), path, key, 0).await?);
+        Ok(Ok(Chunk { reader, rows: count, _draft: draft }))
     }
 
     /// Joins a unit's chunks, in the order in which they were read, and makes its rows durable without making them
@@ -99,8 +94,7 @@ impl Dataset {
             StagedWriter::begin(draft, &unit, dataset.schema())
         });
         let mut joining = Joining { writer: writer.await?, rows: 0, learnt, see };
-        let all = Window::new(Instant::MIN_UTC, Instant::MAX_UTC).expect("time goes on");
-        let hours: BTreeSet<Instant> = chunks.iter().flat_map(|chunk| chunk.reader.hours(all)).collect();
+        let hours: BTreeSet<Instant> = chunks.iter().flat_map(|chunk| chunk.reader.hours()).collect();
         for hour in hours {
             let mut parts = Vec::new();
             for chunk in chunks {

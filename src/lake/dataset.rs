@@ -100,7 +100,7 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be looked at.
     pub async fn is_staged(&self, key: &UnitKey) -> Result<bool> {
-        let found = StagedReader::find(self.store(), self.name(), key, 0).await?;
+        let found = StagedReader::find(self.store(), staged::path(self.name(), key), key, 0).await?;
         Ok(matches!(found, Found::Whole(_)))
     }
 

@@ -44,7 +44,7 @@ fn dictionary(texts: &StringArray) -> Result<DictionaryArray<Int32Type>, ArrowEr
     let mut numbers: HashMap<&str, i32> = HashMap::new();
     let mut different: Vec<&str> = Vec::new();
     let mut last: Option<(&str, i32)> = None;
-    let number_of = |text| {
+    let mut number_of = |text| {
         // Rows of one account stand together.
         if let Some((known, number)) = last
             && known == text
@@ -60,13 +60,7 @@ fn dictionary(texts: &StringArray) -> Result<DictionaryArray<Int32Type>, ArrowEr
         last = Some((text, number));
         number
     };
-    let keys: Int32Array = match texts.null_count() {
-        0 => Int32Array::from_iter_values((0..texts.len()).map(|row| texts.value(row)).map(number_of)),
-        _ => {
-            let mut number_of = number_of;
-            texts.iter().map(|text| text.map(&mut number_of)).collect()
-        }
-    };
+    let keys: Int32Array = texts.iter().map(|text| text.map(&mut number_of)).collect();
     DictionaryArray::try_new(keys, Arc::new(StringArray::from_iter_values(different)))
 }
 

@@ -16,7 +16,7 @@ use super::commit::Prepared;
 use super::file::{Part, PartitionFile};
 use super::intent::{self, IntentDraft};
 use super::layout::Partition;
-use super::staged::{StagedHour, StagedReader};
+use super::staged::{self, StagedHour, StagedReader};
 use super::store::Store;
 use super::writer::PartitionWriter;
 use super::{Dataset, Published, Refusal, Refused, StagedSlice, blocking, log};
@@ -93,7 +93,8 @@ async fn open(dataset: &Dataset, slices: &[StagedSlice]) -> Result<HashMap<Strin
     let (mut kept, mut rows) = (0, 0);
     for slice in slices.iter().filter(|slice| slice.rows > 0) {
         let keep = if kept < KEEP_ALL { KEEP_ONE } else { 0 };
-        let mut reader = StagedReader::open(dataset.store(), dataset.name(), &slice.key, keep).await?;
+        let path = staged::path(dataset.name(), &slice.key);
+        let mut reader = StagedReader::open(dataset.store(), path, &slice.key, keep).await?;
         kept += reader.kept();
         if rows + reader.shared_rows() <= KEEP_ROWS {
             rows += reader.shared_rows();
@@ -176,7 +177,7 @@ impl Job<'_> {
         let mut hours: BTreeSet<Instant> =
             self.file.iter().flat_map(|file| file.hours.iter().map(|(hour, _)| *hour)).collect();
         for reader in self.readers.values() {
-            hours.extend(reader.hours(window));
+            hours.extend(reader.hours().filter(|hour| window.contains(*hour)));
         }
         hours
     }

@@ -22,7 +22,7 @@ use super::layout::{STAGED, bucket_of};
 use super::store::{Stat, Store};
 use crate::error::{Error, Result};
 use crate::merge::{Shape, conform};
-use crate::time::{Instant, Window};
+use crate::time::Instant;
 use crate::unit::UnitKey;
 pub(super) use write::{StagedWriter, write};
 
@@ -78,8 +78,16 @@ struct Batch {
 #[derive(Debug)]
 pub(super) struct StagedHour {
     reader: Arc<StagedReader>,
-    /// The place of each batch, the hour's rows in it, and its bytes.
-    parts: Vec<(usize, Range<usize>, Bytes)>,
+    /// The place of each batch, the hour's rows in it, and what is there of it.
+    parts: Vec<(usize, Range<usize>, Content)>,
+}
+
+/// What is there of a batch.
+#[derive(Debug)]
+enum Content {
+    Bytes(Bytes),
+    /// Its rows: it was decoded for the hour before.
+    Rows(RecordBatch),
 }
 
 /// What was found where a unit's staged file should be.
@@ -93,10 +101,10 @@ pub(super) enum Found {
 }
 
 impl StagedReader {
-    /// Opens a unit's staged file. A file of up to `keep` bytes is read at once and kept in memory.
-    pub(super) async fn open(store: &Store, dataset: &str, key: &UnitKey, keep: u64) -> Result<StagedReader> {
-        let shown = store.shown(&path(dataset, key));
-        match StagedReader::find(store, dataset, key, keep).await? {
+    /// Opens a unit's file at `path`. A file of up to `keep` bytes is read at once and kept in memory.
+    pub(super) async fn open(store: &Store, path: String, key: &UnitKey, keep: u64) -> Result<StagedReader> {
+        let shown = store.shown(&path);
+        match StagedReader::find(store, path, key, keep).await? {
             Found::Whole(reader) => Ok(*reader),
             Found::Nothing => Err(Error::storage(format!("the staged file `{shown}` of unit `{key}` is missing"))
                 .hint("run the same command again: the unit is fetched again")),
@@ -106,13 +114,8 @@ impl StagedReader {
         }
     }
 
-    /// Looks for a unit's staged file.
-    pub(super) async fn find(store: &Store, dataset: &str, key: &UnitKey, keep: u64) -> Result<Found> {
-        StagedReader::find_at(store, path(dataset, key), key, keep).await
-    }
-
-    /// The same for a file that is not in its place yet.
-    pub(super) async fn find_at(store: &Store, path: String, key: &UnitKey, keep: u64) -> Result<Found> {
+    /// Looks for a unit's file at `path`.
+    pub(super) async fn find(store: &Store, path: String, key: &UnitKey, keep: u64) -> Result<Found> {
         let Some(stat) = store.stat(&path).await? else { return Ok(Found::Nothing) };
         let tail_size = if stat.size <= keep { stat.size } else { TAIL.min(stat.size) };
         if tail_size == 0 {
@@ -175,11 +178,11 @@ impl StagedReader {
         self.batches.iter().filter(|batch| batch.hours.len() > 1).map(rows).max().unwrap_or(0)
     }
 
-    /// The hours that it has rows of inside `window`, in order, each one once.
-    pub(super) fn hours(&self, window: Window) -> impl Iterator<Item = Instant> {
+    /// The hours that it has rows of, in order, each one once.
+    pub(super) fn hours(&self) -> impl Iterator<Item = Instant> {
         let all = self.batches.iter().flat_map(|batch| batch.hours.iter().map(|(hour, _)| *hour));
         let mut last = None;
-        all.filter(move |hour| window.contains(*hour)).filter(move |hour| last.replace(*hour) != Some(*hour))
+        all.filter(move |hour| last.replace(*hour) != Some(*hour))
     }
 
     /// Reads the batches of `hour`; `None` where it has no row of it.
@@ -187,28 +190,33 @@ impl StagedReader {
         let mut parts = Vec::new();
         for (place, batch) in self.batches.iter().enumerate() {
             let Some((_, rows)) = batch.hours.iter().find(|(found, _)| *found == hour) else { continue };
-            // What is decoded need not be read.
-            let bytes = if self.is_last(place) { Bytes::new() } else { self.bytes(store, &batch.block).await? };
-            parts.push((place, rows.clone(), bytes));
+            let content = match self.decoded(place) {
+                Some(rows) => Content::Rows(rows),
+                None => Content::Bytes(self.bytes(store, &batch.block).await?),
+            };
+            parts.push((place, rows.clone(), content));
         }
         Ok((!parts.is_empty()).then(|| StagedHour { reader: self.clone(), parts }))
     }
 
-    fn is_last(&self, place: usize) -> bool {
+    /// The rows of a batch, where it is the one that was decoded last.
+    fn decoded(&self, place: usize) -> Option<RecordBatch> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().is_some_and(|(known, _)| *known == place)
+        last.as_ref().filter(|(known, _)| *known == place).map(|(_, rows)| rows.clone())
     }
 
     /// The rows of a batch. Blocking.
-    fn batch(&self, place: usize, bytes: &Bytes) -> Result<RecordBatch, ArrowError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, rows)) = last.as_ref().filter(|(known, _)| *known == place) {
-            return Ok(rows.clone());
-        }
+    fn batch(&self, place: usize, content: &Content) -> Result<RecordBatch, ArrowError> {
+        let bytes = match content {
+            Content::Rows(rows) => return Ok(rows.clone()),
+            Content::Bytes(bytes) => bytes,
+        };
         let Batch { block, hours } = &self.batches[place];
         let found = self.decoder.read_record_batch(block, &Buffer::from(bytes.clone()))?;
         let rows = found.ok_or_else(|| broken("a record batch is missing"))?;
-        *last = (self.keeps_last && hours.len() > 1).then(|| (place, rows.clone()));
+        if self.keeps_last && hours.len() > 1 {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, rows.clone()));
+        }
         Ok(rows)
     }
 }
@@ -220,8 +228,8 @@ impl StagedHour {
             Error::storage(format!("the staged file `{}` is broken", self.reader.path)).because(error)
         };
         let mut batches = Vec::with_capacity(self.parts.len());
-        for (place, rows, bytes) in &self.parts {
-            let batch = self.reader.batch(*place, bytes).map_err(broken)?;
+        for (place, rows, content) in &self.parts {
+            let batch = self.reader.batch(*place, content).map_err(broken)?;
             let end = if rows.end == ALL { batch.num_rows() } else { rows.end };
             if end > batch.num_rows() {
                 return Err(broken(ArrowError::ParseError("a record batch has too few rows".to_owned())));
@@ -315,7 +323,7 @@ fn hours_in_batch(text: &str) -> Option<Vec<(Instant, Range<usize>)>> {
             None => (word, ALL),
         };
         let hour: i64 = hour.parse().ok()?;
-        let range = begin..begin + rows;
+        let range = begin..usize::checked_add(begin, rows)?;
         begin = range.end;
         Some((DateTime::from_timestamp_micros(hour)?, range))
     };
@@ -324,4 +332,19 @@ fn hours_in_batch(text: &str) -> Option<Vec<(Instant, Range<usize>)>> {
 
 fn broken(what: &str) -> ArrowError {
     ArrowError::ParseError(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hours_in_batch;
+
+    #[test]
+    fn hours_of_a_batch_are_read_and_damaged_ones_refused() {
+        let ranges = |text: &str| Some(hours_in_batch(text)?.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>());
+        assert_eq!(ranges("0*3 3600000000*2"), Some(vec![0..3, 3..5]));
+        assert_eq!(ranges("0"), Some(vec![0..usize::MAX]), "of an earlier version");
+        for damaged in ["", "x", "0*", "0*-1", "0 3600000000", "0*2 3600000000*18446744073709551615"] {
+            assert_eq!(ranges(damaged), None, "{damaged}");
+        }
+    }
 }

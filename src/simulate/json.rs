@@ -27,8 +27,8 @@ pub(super) const FIELDS: [&str; 11] = [
 /// All of [`FIELDS`].
 pub(super) const ALL_FIELDS: u32 = (1 << FIELDS.len()) - 1;
 
-/// Appends one metrics row with the chosen fields. A client is measured against this: it is written piece by piece, since
-/// the general way of formatting would cost more than all that the client does.
+/// Appends one metrics row with the chosen fields. A client is measured against this: it is written piece by piece,
+/// without the machinery of formatting.
 pub(super) fn metrics_row(out: &mut String, row: &Row<'_>, fields: u32) {
     let (hour, values) = (&row.hour, &row.values);
     let decimals = row.account.currency.decimals;
@@ -70,8 +70,9 @@ pub(super) fn metrics_row(out: &mut String, row: &Row<'_>, fields: u32) {
         push(out, format_args!(r#""{}""#, Money(values.spend, decimals)));
     }
     if chosen(out, 8) {
-        push_number(out, values.conversion_halves / 2);
-        out.push_str(if values.conversion_halves % 2 == 1 { ".5" } else { "" });
+        let (whole, fraction) = Halves(values.conversion_halves).parts();
+        push_number(out, whole);
+        out.push_str(fraction);
     }
     let purchases = values.conversion_halves / 2;
     // No actions, no field: a platform omits what did not happen.
@@ -204,10 +205,17 @@ impl Display for Money {
 
 struct Halves(u64);
 
+impl Halves {
+    /// The whole number and what follows it.
+    fn parts(&self) -> (u64, &'static str) {
+        (self.0 / 2, if self.0 % 2 == 1 { ".5" } else { "" })
+    }
+}
+
 impl Display for Halves {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fraction = if self.0 % 2 == 1 { ".5" } else { "" };
-        write!(formatter, "{}{fraction}", self.0 / 2)
+        let (whole, fraction) = self.parts();
+        write!(formatter, "{whole}{fraction}")
     }
 }
 
