@@ -6,9 +6,10 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::io::{BufRead, BufReader};
+mod api;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -139,16 +140,9 @@ struct Platform {
 
 impl Platform {
     fn start(arguments: &[&str]) -> Platform {
-        let mut process = hourmark()
-            .args(["simulate", "--listen", "127.0.0.1:0", "--token", TOKEN, "--zones", "UTC", "--campaigns", "1"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the platform starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("standard output")).read_line(&mut line).expect("a line");
-        Platform { process, url: line.trim().rsplit(' ').next().expect("an address").to_owned() }
+        let fixed = ["--token", TOKEN, "--zones", "UTC", "--campaigns", "1"];
+        let (process, url) = api::start(&[&fixed[..], arguments].concat());
+        Platform { process, url }
     }
 
     fn stats(&self) -> Value {

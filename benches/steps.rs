@@ -155,16 +155,9 @@ struct Place {
 
 fn place(runtime: &Runtime, pipeline: &Pipeline) -> Place {
     let folder = tempfile::tempdir().expect("a folder");
-    let spec = DatasetSpec {
-        name: "bench".to_owned(),
-        schema: lake_schema(pipeline),
-        key: key_columns(pipeline),
-        partition_by: pipeline.lake.partition_by,
-        buckets: pipeline.lake.buckets,
-    };
     let dataset = runtime.block_on(async {
         let lake = Lake::open(folder.path()).await.expect("a lake");
-        lake.dataset(spec).await.expect("a dataset")
+        lake.dataset(DatasetSpec::of(pipeline)).await.expect("a dataset")
     });
     Place { dataset, _folder: folder }
 }

@@ -9,10 +9,11 @@
 
 #![allow(clippy::print_stdout)]
 
+mod api;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
@@ -43,16 +44,20 @@ struct Platform {
 
 impl Platform {
     fn start(accounts: usize) -> Platform {
-        let mut process = hourmark()
-            .args(["simulate", "--listen", "127.0.0.1:0", "--token", TOKEN, "--zones", ZONES, "--clock", START])
-            .args(["--accounts", &accounts.to_string(), "--campaigns", &CAMPAIGNS.to_string()])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the platform starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("standard output")).read_line(&mut line).expect("a line");
-        Platform { process, url: line.trim().rsplit(' ').next().expect("an address").to_owned() }
+        let (accounts, campaigns) = (accounts.to_string(), CAMPAIGNS.to_string());
+        let (process, url) = api::start(&[
+            "--token",
+            TOKEN,
+            "--zones",
+            ZONES,
+            "--clock",
+            START,
+            "--accounts",
+            &accounts,
+            "--campaigns",
+            &campaigns,
+        ]);
+        Platform { process, url }
     }
 
     fn get(&self, path: &str) -> String {

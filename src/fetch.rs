@@ -68,9 +68,6 @@ pub struct Fetch {
     glances: bool,
     /// Where rows are put that are too many to be held.
     aside: Arc<OnceLock<Aside>>,
-    /// Finished rows take twice the memory of growing ones, and to be sorted they need it twice: as many units as there are
-    /// cores have them at once.
-    turns: Arc<Semaphore>,
 }
 
 /// Where the rows of large units are put while their pages still come.
@@ -79,6 +76,8 @@ struct Aside {
     dataset: Dataset,
     /// A unit's rows are put aside from so many bytes on.
     above: usize,
+    /// Finished rows take twice the memory of growing ones: as many units as there are turns have them at once.
+    turns: Arc<Semaphore>,
 }
 
 type CampaignCell = Arc<OnceCell<Arc<Campaigns>>>;
@@ -232,14 +231,14 @@ impl Fetch {
             campaigns: Arc::default(),
             glances: false,
             aside: Arc::default(),
-            turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))),
         })
     }
 
-    /// From now on a unit's rows that take more than `above` bytes are put aside for `dataset`, where its units are staged.
-    pub fn put_aside(&self, dataset: Dataset, above: usize) {
+    /// From now on a unit's rows that take more than `above` bytes are put aside for `dataset`, where its units are staged,
+    /// and so many units as there are `turns` hold finished rows at once: each until its [`Slice`] has gone.
+    pub fn put_aside(&self, dataset: Dataset, above: usize, turns: usize) {
         // A second place changes nothing: it is one run.
-        let _first = self.aside.set(Aside { dataset, above });
+        let _first = self.aside.set(Aside { dataset, above, turns: Arc::new(Semaphore::new(turns)) });
     }
 
     /// Takes up what earlier runs left: the use of the quotas, and how much accounts can be asked for at once. From now
@@ -276,9 +275,9 @@ impl Fetch {
     /// Waits for the turn to hold finished rows, where their holder stages one slice after the other; who collects slices
     /// would wait for himself.
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.aside.get()?;
-        // It is never closed.
-        self.turns.clone().acquire_owned().await.ok()
+        let turns = self.aside.get()?.turns.clone();
+        // They are never closed.
+        turns.acquire_owned().await.ok()
     }
 
     fn client(&self) -> Arc<Client> {

@@ -10,9 +10,9 @@ use std::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Outcome, Result};
-use crate::lake::{DatasetRecord, Extent, Recovered, RewriteEnd, RewriteOrder};
+use crate::lake::{DatasetRecord, DatasetSpec, Extent, Recovered, RewriteEnd, RewriteOrder};
 use crate::pipeline::Pipeline;
-use crate::run::{Environment, acquire, dataset_spec};
+use crate::run::{Environment, acquire};
 
 /// What a rewrite came to.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ async fn work(
             return Err(unpublished(pipeline, waiting, recorded.as_ref()));
         }
     }
-    let end = environment.lake.rewrite(&dataset_spec(pipeline), order, stop).await?;
+    let end = environment.lake.rewrite(&DatasetSpec::of(pipeline), order, stop).await?;
     Ok((recovered, end))
 }
 

@@ -23,6 +23,7 @@ mod tapes;
 mod work;
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant as Moment;
@@ -35,7 +36,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{Fetch, Unlisted};
 use crate::lake::{Dataset, DatasetSpec, Lake, Recovered};
 use crate::pipeline::Pipeline;
-use crate::pipeline::schema::{key_columns, lake_schema};
 use crate::plan::Ask;
 use crate::quota::Quotas;
 use crate::refresh::{Refresh, grid_zone};
@@ -168,7 +168,8 @@ async fn carry_out(
         stop,
         taken_up: OnceLock::new(),
     };
-    run.fetch.put_aside(run.dataset.clone(), (ROWS_HELD / environment.workers.max(1)).max(LEAST_HELD));
+    let above = (ROWS_HELD / environment.workers.max(1)).max(LEAST_HELD);
+    run.fetch.put_aside(run.dataset.clone(), above, std::thread::available_parallelism().map_or(1, NonZero::get));
     let passed = match run.fetch.open(run.lease.clone()).await {
         Ok(()) => match task {
             Task::Order(order) => pass(&run, order, &mut report).await,
@@ -198,7 +199,7 @@ async fn open_dataset(environment: &Environment, pipeline: &Pipeline) -> Result<
     if recovered != Recovered::Nothing {
         tracing::info!(pipeline = pipeline.name, ?recovered, "a rewrite had been cut off");
     }
-    environment.lake.dataset(dataset_spec(pipeline)).await
+    environment.lake.dataset(DatasetSpec::of(pipeline)).await
 }
 
 /// Asks for the pipeline's lease.
@@ -340,17 +341,6 @@ impl Run<'_> {
             }
         }
         Ok(unread)
-    }
-}
-
-/// What the dataset of the pipeline's rows must be like.
-pub(crate) fn dataset_spec(pipeline: &Pipeline) -> DatasetSpec {
-    DatasetSpec {
-        name: pipeline.name.clone(),
-        schema: lake_schema(pipeline),
-        key: key_columns(pipeline),
-        partition_by: pipeline.lake.partition_by,
-        buckets: pipeline.lake.buckets,
     }
 }
 

@@ -11,6 +11,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "../api.rs"]
+mod api;
 mod floor;
 mod load;
 mod measure;

@@ -1,9 +1,9 @@
 //! The simulated API in a process of its own.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
+use super::api;
 use super::measure::cpu_of;
 
 /// The moment at which the platform and the program stand.
@@ -24,17 +24,11 @@ pub(crate) struct Platform {
 impl Platform {
     /// One whose every campaign-hour has a row, with accounts in UTC and no quotas.
     pub(crate) fn start(accounts: usize, campaigns: usize, more: &[&str]) -> Platform {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_hourmark"))
-            .args(["simulate", "--listen", "127.0.0.1:0", "--clock", NOW, "--dense", "--zones", "UTC"])
-            .args(["--accounts", &accounts.to_string(), "--campaigns", &campaigns.to_string(), "--no-usage-headers"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the platform starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("standard output")).read_line(&mut line).expect("a line");
-        Platform { process, url: line.trim().rsplit(' ').next().expect("an address").to_owned() }
+        let (accounts, campaigns) = (accounts.to_string(), campaigns.to_string());
+        let fixed = ["--clock", NOW, "--dense", "--zones", "UTC", "--no-usage-headers"];
+        let sizes = ["--accounts", &accounts, "--campaigns", &campaigns];
+        let (process, url) = api::start(&[&fixed[..], &sizes, more].concat());
+        Platform { process, url }
     }
 
     /// The processor time that it has used so far.

@@ -12,7 +12,6 @@ use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, TimeDelta, Utc};
 use hourmark::lake::{Dataset, DatasetSpec, Lake, Partition, Published, StagedSlice};
 use hourmark::merge::ReadBefore;
-use hourmark::pipeline::schema::{key_columns, lake_schema};
 use hourmark::pipeline::{Missing, Pipeline, SharedQuotas, parse};
 use hourmark::time::Window;
 use hourmark::unit::{Account, UnitKey};
@@ -38,14 +37,7 @@ pub(crate) fn run(order: &Order) {
 
 async fn republish(folder: &Path, pipeline: &Pipeline, rows_an_hour: usize) {
     let lake = Lake::open(folder).await.expect("a lake");
-    let spec = DatasetSpec {
-        name: "bench".to_owned(),
-        schema: lake_schema(pipeline),
-        key: key_columns(pipeline),
-        partition_by: pipeline.lake.partition_by,
-        buckets: pipeline.lake.buckets,
-    };
-    let dataset = lake.dataset(spec).await.expect("a dataset");
+    let dataset = lake.dataset(DatasetSpec::of(pipeline)).await.expect("a dataset");
     let day: DateTime<Utc> = DAY.parse().expect("a day");
     let mut slices = Vec::new();
     for hour in 0..24 {

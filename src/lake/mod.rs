@@ -58,7 +58,8 @@ pub use versions::{Versions, VersionsPublished};
 
 use crate::error::{Error, Result};
 use crate::merge::{HourMerge, Shape};
-use crate::pipeline::{LakeLayout, Missing, PartitionBy};
+use crate::pipeline::schema::{key_columns, lake_schema};
+use crate::pipeline::{LakeLayout, Missing, PartitionBy, Pipeline};
 use crate::time::{Instant, Window};
 use crate::unit::Account;
 use crate::unit::UnitKey;
@@ -85,6 +86,19 @@ pub struct DatasetSpec {
     pub partition_by: PartitionBy,
     /// Files per partition.
     pub buckets: u16,
+}
+
+impl DatasetSpec {
+    /// What the dataset of the pipeline's rows must be like.
+    pub fn of(pipeline: &Pipeline) -> DatasetSpec {
+        DatasetSpec {
+            name: pipeline.name.clone(),
+            schema: lake_schema(pipeline),
+            key: key_columns(pipeline),
+            partition_by: pipeline.lake.partition_by,
+            buckets: pipeline.lake.buckets,
+        }
+    }
 }
 
 /// A unit's rows after the key proof: one row per key, sorted by key. Made by [`Dataset::prove`] alone.

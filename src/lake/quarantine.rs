@@ -7,6 +7,7 @@
 //! | step | file written | recorded | file removed | killed before the record | killed after it |
 //! |---|---|---|---|---|---|
 //! | a unit breaks a row rule | quarantined | quarantined | - | the sweep removes it, the hours are fetched again | nothing to do |
+//! | a unit too large to be held breaks a row rule | quarantined | quarantined | staged | the sweep removes both files, the hours are fetched again | the sweep removes the staged file |
 //! | a staged unit's values fall | quarantined | quarantined | staged | still staged: the next run judges it again | the sweep removes the staged file |
 //! | it is released | staged | staged | quarantined, by the sweep | still quarantined; the sweep removes the staged file | published by the next run |
 //! | it is dropped | - | dropped | quarantined | nothing happened | the sweep removes it |

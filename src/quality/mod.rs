@@ -26,16 +26,10 @@ pub enum Verdict {
         remark: String,
     },
     /// They may not.
-    Broken(Breach),
-}
-
-/// Why rows may not go into the lake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breach {
-    /// How many rows break which rules, and how many may.
-    pub reason: String,
-    /// The first rows that break a rule, in the rows' order.
-    pub offences: Vec<Offence>,
+    Broken {
+        /// How many rows break which rules, and how many may.
+        reason: String,
+    },
 }
 
 /// A row that breaks a rule.
@@ -66,6 +60,7 @@ pub struct Judge {
     rejected: u64,
     /// How many values break each test of each rule.
     counts: Vec<Vec<u64>>,
+    /// The first rows that break a rule.
     offences: Vec<Offence>,
 }
 
@@ -114,7 +109,7 @@ impl Judge {
 
     /// What the rules say of all rows.
     pub fn verdict(self) -> Verdict {
-        let Judge { rules, rows, rejected, counts, offences } = self;
+        let Judge { rules, rows, rejected, counts, .. } = self;
         if rejected == 0 {
             return Verdict::Passed { rejected: 0, remark: String::new() };
         }
@@ -133,7 +128,7 @@ impl Judge {
             0.0 => remark,
             share => format!("{remark}; no more than {} % may", (share * 1e8).round() / 1e6),
         };
-        Verdict::Broken(Breach { reason, offences })
+        Verdict::Broken { reason }
     }
 }
 

@@ -22,10 +22,9 @@ fn rules(column: &str, not_null: bool, min: Option<Limit>, max: Option<Limit>) -
 }
 
 fn broken(rows: &RecordBatch, rules: &Quality) -> Vec<usize> {
-    match judge(rows, rules).expect("judged") {
-        Verdict::Passed { .. } => Vec::new(),
-        Verdict::Broken(breach) => breach.offences.iter().map(|offence| offence.row).collect(),
-    }
+    let mut judge = Judge::new(rules);
+    judge.add(rows).expect("judged");
+    judge.offences().iter().map(|offence| offence.row).collect()
 }
 
 #[test]
@@ -33,19 +32,25 @@ fn a_breach_says_what_how_often_and_where() {
     let rows = batch("clicks", Arc::new(Int64Array::from(vec![Some(1), None, Some(-3), Some(12), Some(10)])));
     let zero_to_ten = (limit("0", LimitValue::Int(0)), limit("10", LimitValue::Int(10)));
     let mut rules = rules("clicks", true, zero_to_ten.0, zero_to_ten.1);
-    let Verdict::Broken(breach) = judge(&rows, &rules).expect("judged") else { panic!("three rows break a rule") };
-    insta::assert_snapshot!(breach.reason, @"3 of 5 rows break a rule: `clicks` is not there in 1, `clicks` is below 0 in 1, `clicks` is above 10 in 1");
-    let offences: Vec<String> = breach.offences.iter().map(|found| format!("{}: {}", found.row, found.said)).collect();
+    let Verdict::Broken { reason } = judge(&rows, &rules).expect("judged") else { panic!("three rows break a rule") };
+    insta::assert_snapshot!(reason, @"3 of 5 rows break a rule: `clicks` is not there in 1, `clicks` is below 0 in 1, `clicks` is above 10 in 1");
+    // In one go or row by row: a row's place is that among all.
+    let mut judge = Judge::new(&rules);
+    (0..rows.num_rows()).for_each(|row| judge.add(&rows.slice(row, 1)).expect("judged"));
+    let offences: Vec<String> = judge.offences().iter().map(|found| format!("{}: {}", found.row, found.said)).collect();
+    assert_eq!(judge.verdict(), Verdict::Broken { reason });
     insta::assert_snapshot!(offences.join("\n"), @r"
     1: clicks is not there
     2: clicks -3 is below 0
     3: clicks 12 is above 10
     ");
     rules.max_reject_share = 0.59;
-    let Verdict::Broken(breach) = judge(&rows, &rules).expect("judged") else { panic!("more than may") };
-    assert!(breach.reason.ends_with("; no more than 59 % may"), "{}", breach.reason);
+    let Verdict::Broken { reason } = self::judge(&rows, &rules).expect("judged") else { panic!("more than may") };
+    assert!(reason.ends_with("; no more than 59 % may"), "{reason}");
     rules.max_reject_share = 0.6;
-    let Verdict::Passed { rejected, remark } = judge(&rows, &rules).expect("judged") else { panic!("just as many") };
+    let Verdict::Passed { rejected, remark } = self::judge(&rows, &rules).expect("judged") else {
+        panic!("just as many")
+    };
     assert_eq!(rejected, 3);
     assert!(remark.starts_with("3 of 5 rows break a rule: "), "{remark}");
 }

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::publish::Terms;
 use super::work::Worker;
-use super::{Environment, Order, Progress, Run, RunReport, acquire, carry_out, dataset_spec, kind_of};
+use super::{Environment, Order, Progress, Run, RunReport, acquire, carry_out, kind_of};
 use crate::error::{Error, Result};
-use crate::lake::{Proven, Refusal, Refused};
+use crate::lake::{DatasetSpec, Proven, Refusal, Refused};
 use crate::ledger::{AccountLedger, Reading, day_of};
 use crate::pipeline::Pipeline;
 use crate::plan::Ask;
@@ -120,7 +120,7 @@ pub(super) fn hold_back(
 /// Where another run holds the lease, or the lake or the state cannot be used.
 pub async fn drop_quarantined(environment: &Environment, pipeline: &Pipeline, keys: &[UnitKey]) -> Result<u64> {
     let state = &environment.state;
-    let dataset = environment.lake.dataset(dataset_spec(pipeline)).await?;
+    let dataset = environment.lake.dataset(DatasetSpec::of(pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, environment.clock.now()).await?;
     let mut dropped = 0;
     for key in keys {

@@ -23,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::publish::{Publisher, Terms, Through};
 use super::stage::empty_hours;
-use super::{Environment, UnitEnd, acquire, dataset_spec, first_hour};
+use super::{Environment, UnitEnd, acquire, first_hour};
 use crate::cassette::Cassette;
 use crate::cassette::play::{Played, play};
 use crate::decode::Decoder;
 use crate::error::{Error, Outcome, Result};
-use crate::lake::{Dataset, Lake, Partition, StagedSlice};
+use crate::lake::{Dataset, DatasetSpec, Lake, Partition, StagedSlice};
 use crate::pipeline::Pipeline;
 use crate::quality::{Verdict, judge};
 use crate::refresh::{Refresh, grid_zone};
@@ -161,7 +161,7 @@ pub async fn replay(
         return Err(Error::bad_input(format!("--from {} is not before --to {}", order.from, order.to))
             .hint("--to is the first date that is not rebuilt"));
     };
-    let dataset = environment.lake.dataset(dataset_spec(pipeline)).await?;
+    let dataset = environment.lake.dataset(DatasetSpec::of(pipeline)).await?;
     let lease = acquire(environment, &pipeline.name, started).await?;
     let id = environment.state.begin_run(&pipeline.name, RunKind::Backfill, started).await?;
     let mut report = ReplayReport { pipeline: pipeline.name.clone(), ..ReplayReport::default() };
@@ -185,7 +185,7 @@ pub async fn replay(
 /// An empty lake beside the pipelines' own. What a replay that was cut off left there goes.
 async fn open_aside(folder: &std::path::Path, pipeline: &Pipeline) -> Result<Dataset> {
     remove(folder).await?;
-    Lake::open(folder).await?.dataset(dataset_spec(pipeline)).await
+    Lake::open(folder).await?.dataset(DatasetSpec::of(pipeline)).await
 }
 
 async fn remove(folder: &std::path::Path) -> Result<()> {
@@ -286,7 +286,7 @@ impl Replay<'_> {
             Err(undeclared) => Err(undeclared.to_string()),
             Ok(proven) => match judge(proven.rows(), &self.pipeline.quality)? {
                 Verdict::Passed { .. } => Ok(proven),
-                Verdict::Broken(breach) => Err(breach.reason),
+                Verdict::Broken { reason } => Err(reason),
             },
         };
         let proven = match judged {

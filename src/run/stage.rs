@@ -7,7 +7,7 @@ use super::work::{Ended, Worker};
 use crate::cassette::Tape;
 use crate::error::Result;
 use crate::fetch::Slice;
-use crate::lake::{Dataset, Proven, StagedFile};
+use crate::lake::{Chunk, Dataset, Proven, StagedFile};
 use crate::merge::Undeclared;
 use crate::pipeline::Pipeline;
 use crate::pipeline::schema::account_hours;
@@ -15,10 +15,11 @@ use crate::quality::{Judge, Verdict};
 use crate::refresh::grid_zone;
 use crate::state::{EmptyHours, StagedUnit};
 use crate::time::{Window, hours_in, slot};
-use crate::unit::{Account, Unit};
+use crate::unit::{Account, Unit, UnitKey};
 
 /// What is learnt of a unit's rows while they go by, sorted by key.
 struct Seen {
+    dataset: Dataset,
     judge: Judge,
     /// The first rows that break a rule, for people.
     examples: Vec<String>,
@@ -35,16 +36,11 @@ enum Rows {
 }
 
 impl Seen {
-    fn new(pipeline: &Pipeline, accounts: &[Account], window: Window) -> Seen {
-        let (judge, empty) = (Judge::new(&pipeline.quality), all_hours(pipeline, accounts, window));
-        Seen { judge, examples: Vec::new(), empty }
-    }
-
-    fn see(&mut self, dataset: &Dataset, rows: &RecordBatch) -> Result<()> {
+    fn see(&mut self, rows: &RecordBatch) -> Result<()> {
         let (told, rows_before) = (self.judge.offences().len(), self.judge.rows());
         self.judge.add(rows)?;
         for offence in &self.judge.offences()[told..] {
-            let key = dataset.shape().key_text(rows, offence.row - rows_before)?;
+            let key = self.dataset.shape().key_text(rows, offence.row - rows_before)?;
             self.examples.push(format!("{key}: {}", offence.said));
         }
         strike_out(&mut self.empty, rows)
@@ -92,30 +88,37 @@ impl Worker {
     ///
     /// The cassette comes in between: a crash after it leaves one too many, which says nothing wrong, and never one
     /// too few.
-    pub(super) async fn stage(&self, planned: Unit, mut slice: Slice, tape: Tape) -> Result<Ended> {
+    pub(super) async fn stage(&self, planned: Unit, slice: Slice, tape: Tape) -> Result<Ended> {
         let header = tapes::of_slice(&self.recording, &slice);
-        let (rows, seen) = match self.proven(&mut slice).await? {
+        // The turn is held until the rows are staged.
+        let Slice { unit, window, fetched_at, requests, gone, outside, unknown_fields, turn: _turn, .. } = slice;
+        let seen = Seen {
+            dataset: self.dataset.clone(),
+            judge: Judge::new(&self.pipeline.quality),
+            examples: Vec::new(),
+            empty: all_hours(&self.pipeline, &unit.accounts, window),
+        };
+        let proven = self.proven(&unit.key, slice.rows, slice.page_starts, slice.chunks, seen).await?;
+        let (rows, Seen { judge, examples, empty, .. }) = match proven {
             Ok(proven) => proven,
             Err(undeclared) => {
-                let fields = slice.unknown_fields.iter().map(|(path, _)| path.to_owned()).collect();
+                let fields = unknown_fields.iter().map(|(path, _)| path.to_owned()).collect();
                 let reason = undeclared.reason(&fields);
-                let (began, now) = (slice.fetched_at, self.clock.now());
-                let header = tapes::of_failed(&self.recording, &planned, began, &reason, 1, now);
+                let now = self.clock.now();
+                let header = tapes::of_failed(&self.recording, &planned, fetched_at, &reason, 1, now);
                 self.recording.keep(tape, header).await;
                 return Ok(Ended::Failed { unit: planned, reason, attempts: 1, fatal: false });
             }
         };
-        let (gone, outside, unknown_fields) = (slice.gone, slice.outside, slice.unknown_fields);
-        let Seen { judge, examples, empty } = seen;
         let staged = StagedUnit {
-            unit: slice.unit,
-            window: slice.window,
-            fetched_at: slice.fetched_at,
+            unit,
+            window,
+            fetched_at,
             rows: match &rows {
                 Rows::Held(proven) => proven.rows().num_rows() as u64,
                 Rows::Staged(file) => file.rows,
             },
-            requests: slice.requests,
+            requests,
             empty: left(empty),
         };
         let rejected = match judge.verdict() {
@@ -125,12 +128,12 @@ impl Worker {
                 }
                 rejected
             }
-            Verdict::Broken(breach) => {
+            Verdict::Broken { reason } => {
                 let held = match rows {
                     Rows::Held(proven) => Some(proven),
                     Rows::Staged(_) => None,
                 };
-                let entry = Box::new(self.quarantine(staged, held, breach.reason, examples).await?);
+                let entry = Box::new(self.quarantine(staged, held, reason, examples).await?);
                 self.recording.keep(tape, header).await;
                 return Ok(Ended::Quarantined { planned, entry, gone, outside, unknown_fields });
             }
@@ -144,42 +147,30 @@ impl Worker {
         Ok(Ended::Staged { planned, staged, gone, outside, unknown_fields, rejected })
     }
 
-    /// Proves that the key tells the slice's rows apart, and looks at each.
-    async fn proven(&self, slice: &mut Slice) -> Result<Result<(Rows, Seen), Undeclared>> {
-        let mut seen = Seen::new(&self.pipeline, &slice.unit.accounts, slice.window);
-        let (rows, page_starts) = (slice.rows.slice(0, 0), std::mem::take(&mut slice.page_starts));
-        let rows = std::mem::replace(&mut slice.rows, rows);
-        let mut chunks = std::mem::take(&mut slice.chunks);
+    /// Proves that the key tells a unit's rows apart, and has each of them seen. Those of `chunks` came before `rows`.
+    async fn proven(
+        &self,
+        key: &UnitKey,
+        rows: RecordBatch,
+        page_starts: Vec<usize>,
+        mut chunks: Vec<Chunk>,
+        mut seen: Seen,
+    ) -> Result<Result<(Rows, Seen), Undeclared>> {
         if chunks.is_empty() {
             let proven = match self.dataset.prove(rows, page_starts).await? {
                 Ok(proven) => proven,
                 Err(undeclared) => return Ok(Err(undeclared)),
             };
-            seen.see(&self.dataset, proven.rows())?;
+            seen.see(proven.rows())?;
             return Ok(Ok((Rows::Held(proven), seen)));
         }
-        let key = &slice.unit.key;
         if rows.num_rows() > 0 {
             match self.dataset.put_aside(key, rows, page_starts).await? {
                 Ok(chunk) => chunks.push(chunk),
                 Err(undeclared) => return Ok(Err(undeclared)),
             }
         }
-        let dataset = self.dataset.clone();
-        let looking = Looking { seen, dataset };
-        let (file, looking) = self.dataset.stage_chunks(key, &chunks, looking, Looking::see).await?;
-        Ok(Ok((Rows::Staged(file), looking.seen)))
-    }
-}
-
-/// Looks at the rows of a large unit while they are joined.
-struct Looking {
-    seen: Seen,
-    dataset: Dataset,
-}
-
-impl Looking {
-    fn see(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.seen.see(&self.dataset, rows)
+        let (file, seen) = self.dataset.stage_chunks(key, &chunks, seen, Seen::see).await?;
+        Ok(Ok((Rows::Staged(file), seen)))
     }
 }

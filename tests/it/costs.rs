@@ -34,6 +34,19 @@ fn a_unit_that_is_too_large_to_be_held_ends_as_any_other() {
     assert_eq!(staged(&aside), Vec::<String>::new());
 }
 
+/// Its rows were staged when the last of them was judged: they go on into quarantine, and come back from there.
+#[test]
+fn a_unit_that_is_too_large_to_be_held_can_be_quarantined() {
+    let api = dense("10", "60");
+    let sandbox = Sandbox::new(&api, Some(NOW));
+    add(&sandbox, "[quality.columns]\nimpressions = { max = 1 }\n");
+    let ran = sandbox.run(&backfill(&["--workers", "32", "-vv"])).expect_code(1);
+    assert!(ran.err.contains("rows put aside") && ran.err.contains("of 14400 rows break a rule"), "{}", ran.err);
+    assert_eq!((staged(&sandbox), published(&sandbox)), (Vec::new(), Vec::new()));
+    sandbox.run(&["quarantine", "release", "demo", "--all"]).expect_code(0);
+    assert_eq!(sandbox.lake("demo").len(), 10 * 60 * 24);
+}
+
 #[test]
 fn requests_fall_by_the_accounts_that_are_in_one() {
     let mut sent = Vec::new();

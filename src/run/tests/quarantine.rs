@@ -176,7 +176,7 @@ async fn a_release_that_was_cut_off_is_undone_or_done() {
     scene.run().await;
     let [entry] = &scene.entries().await[..] else { panic!("one unit") };
     let (key, fetched) = (&entry.unit.key, entry.fetched_at);
-    let dataset = scene.lake().await.dataset(dataset_spec(&scene.pipeline)).await.expect("a dataset");
+    let dataset = scene.lake().await.dataset(crate::lake::DatasetSpec::of(&scene.pipeline)).await.expect("a dataset");
     dataset.restage(key, fetched).await.expect("staged");
     assert_eq!(scene.files("_staged").len(), 1);
     let report = scene.run().await;
@@ -229,7 +229,7 @@ async fn a_staged_unit_whose_values_fall_is_judged_again_by_the_next_run() {
     scene.run().await;
     let [entry] = &scene.entries().await[..] else { panic!("one unit") };
     let (key, fetched) = (&entry.unit.key, entry.fetched_at);
-    let dataset = scene.lake().await.dataset(dataset_spec(&scene.pipeline)).await.expect("a dataset");
+    let dataset = scene.lake().await.dataset(crate::lake::DatasetSpec::of(&scene.pipeline)).await.expect("a dataset");
     dataset.restage(key, fetched).await.expect("staged");
     let state = scene.state().await;
     let lease = scene.lease(&state).await;
