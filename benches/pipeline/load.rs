@@ -21,22 +21,22 @@ const PIPELINE: &str = include_str!("bench.toml");
 const END: &str = "2026-10-01";
 
 /// What is there to be fetched, and how.
-struct Workload {
-    title: &'static str,
-    accounts: usize,
-    campaigns: usize,
-    days: u64,
+pub(crate) struct Workload {
+    pub(crate) title: &'static str,
+    pub(crate) accounts: usize,
+    pub(crate) campaigns: usize,
+    pub(crate) days: u64,
     /// Accounts in a request.
-    batch: usize,
-    latency: &'static str,
+    pub(crate) batch: usize,
+    pub(crate) latency: &'static str,
 }
 
 impl Workload {
-    fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.accounts as u64 * self.campaigns as u64 * 24 * self.days
     }
 
-    fn to(&self) -> NaiveDate {
+    pub(crate) fn to(&self) -> NaiveDate {
         END.parse().expect("a date")
     }
 
@@ -45,7 +45,7 @@ impl Workload {
     }
 
     /// With so many days that there are about `millions` of rows.
-    fn of_millions(self, millions: f64) -> Workload {
+    pub(crate) fn of_millions(self, millions: f64) -> Workload {
         let a_day = (self.accounts * self.campaigns * 24) as f64;
         Workload { days: (millions * 1e6 / a_day).ceil().max(1.0) as u64, ..self }
     }
@@ -191,12 +191,12 @@ fn unchanged() {
 }
 
 /// A folder with a pipeline, a lake and a state.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 impl Place {
-    fn new(batch: usize) -> Place {
+    pub(crate) fn new(batch: usize) -> Place {
         let folder = tempfile::Builder::new().prefix("hourmark-bench-").tempdir().expect("a folder");
         fs::create_dir(folder.path().join("pipelines")).expect("a folder");
         let text = PIPELINE.replace("accounts_per_request = 10", &format!("accounts_per_request = {batch}"));
@@ -204,7 +204,11 @@ impl Place {
         Place { folder }
     }
 
-    fn backfill(&self, platform: &Platform, workload: &Workload, more: &[&str]) -> Command {
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn backfill(&self, platform: &Platform, workload: &Workload, more: &[&str]) -> Command {
         let mut command = hourmark();
         command
             .current_dir(self.folder.path())
@@ -217,12 +221,12 @@ impl Place {
     }
 
     /// Rows in the lake's Parquet, by the files' own footers.
-    fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.parquet().iter().map(|path| rows_of(path)).sum()
     }
 
     /// Size, inode and time of each Parquet file.
-    fn files(&self) -> BTreeMap<PathBuf, (u64, u64, i64)> {
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, (u64, u64, i64)> {
         let mut files = BTreeMap::new();
         for path in self.parquet() {
             let metadata = fs::metadata(&path).expect("a file");

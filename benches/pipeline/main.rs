@@ -17,6 +17,7 @@ mod floor;
 mod load;
 mod measure;
 mod platform;
+mod queries;
 mod republish;
 mod table;
 
@@ -48,11 +49,12 @@ impl Order {
                 "--rows" => order.rows = Some(number()?),
                 "--rounds" => order.rounds = number()?.max(1.0) as usize,
                 "--memory" => order.memory = true,
-                "load" | "big-units" | "latency" | "batches" | "unchanged" | "republish" => {
+                "load" | "big-units" | "latency" | "batches" | "unchanged" | "republish" | "queries" => {
                     order.workloads.push(argument);
                 }
                 other => {
-                    return Err(format!("`{other}`: expected load, big-units, latency, batches, unchanged, republish"));
+                    let known = "load, big-units, latency, batches, unchanged, republish, queries";
+                    return Err(format!("`{other}`: expected {known}"));
                 }
             }
         }
@@ -82,5 +84,6 @@ fn main() -> ExitCode {
     };
     load::run(&order);
     republish::run(&order);
+    queries::run(&order);
     ExitCode::SUCCESS
 }

@@ -1,11 +1,12 @@
-//! A partition's Parquet file as it is in the lake now, read hour by hour.
+//! A partition's Parquet file as it is in the lake now, read block by block: an hour that has row groups of its own, or
+//! the hours that share one.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use bytes::{Buf, Bytes};
 use chrono::DateTime;
 use parquet::DecodeResult;
@@ -21,6 +22,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
+use super::blocking;
 use super::store::{Stat, Store};
 use crate::error::{Error, Result};
 use crate::merge::conform;
@@ -37,10 +39,20 @@ pub(super) struct PartitionFile {
     shown: String,
     pub(super) stat: Stat,
     metadata: Arc<ParquetMetaData>,
-    /// The hours that it has rows of, in order, with the row groups of each.
-    pub(super) hours: Vec<(Instant, Range<usize>)>,
+    /// The hours that it has rows of, in order, as they are kept together.
+    pub(super) blocks: Vec<Block>,
     /// Whether its columns are those of the dataset today, so that its bytes can be kept.
     pub(super) current: bool,
+}
+
+/// An hour with its row groups, or the hours that share a row group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Its first hour.
+    pub(super) from: Instant,
+    /// Its last hour.
+    pub(super) to: Instant,
+    pub(super) groups: Range<usize>,
 }
 
 /// The bytes of some adjacent row groups, or of one column of them.
@@ -55,17 +67,17 @@ impl PartitionFile {
     /// Reads the footer and page indexes; `None` where there is no such file.
     pub(super) async fn open(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
         let Some(mut file) = PartitionFile::open_any(store, path, schema).await? else { return Ok(None) };
-        file.hours = hours(&file.metadata).map_err(|error| broken(&file.shown, error))?;
+        file.blocks = blocks(&file.metadata).map_err(|error| broken(&file.shown, error))?;
         Ok(Some(file))
     }
 
-    /// The same of a file whose row groups are not of one hour each: nothing is known of its hours.
+    /// The same of a file whose row groups are in no order of hours: nothing is known of these.
     pub(super) async fn open_any(store: &Store, path: &str, schema: &SchemaRef) -> Result<Option<PartitionFile>> {
         let Some(stat) = store.stat(path).await? else { return Ok(None) };
         let shown = store.shown(path);
         let metadata = Arc::new(read_metadata(store, path, &stat, &shown).await?);
         let current = has_columns_of(&metadata, schema).map_err(|error| broken(&shown, error))?;
-        Ok(Some(PartitionFile { path: path.to_owned(), shown, stat, metadata, hours: Vec::new(), current }))
+        Ok(Some(PartitionFile { path: path.to_owned(), shown, stat, metadata, blocks: Vec::new(), current }))
     }
 
     /// How many row groups it has.
@@ -94,10 +106,30 @@ impl PartitionFile {
         self.metadata.row_groups()[groups].iter().map(|group| group.num_rows() as u64).sum()
     }
 
-    /// The row groups of an hour; none where it has no rows.
-    pub(super) fn groups_of(&self, hour: Instant) -> Option<Range<usize>> {
-        let place = self.hours.binary_search_by_key(&hour, |(hour, _)| *hour).ok()?;
-        Some(self.hours[place].1.clone())
+    /// The place of the block that `hour` lies in; none where no block reaches over it. A block that does need not have
+    /// rows of it.
+    pub(super) fn block_of(&self, hour: Instant) -> Option<usize> {
+        let place = self.blocks.partition_point(|block| block.to < hour);
+        self.blocks.get(place).filter(|block| block.from <= hour).map(|_| place)
+    }
+
+    /// The hours that it has rows of, in order. Of blocks of several hours the `hour` column is read.
+    pub(super) async fn hours(self: &Arc<Self>, store: &Store) -> Result<Vec<Instant>> {
+        let mut hours = Vec::new();
+        for block in &self.blocks {
+            if block.from == block.to {
+                hours.push(block.from);
+                continue;
+            }
+            let column = self.column(HOUR).ok_or_else(|| self.damaged(&format!("it has no column `{HOUR}`")))?;
+            for group in block.groups.clone() {
+                let part = self.read_column(store, group, column).await?;
+                let file = self.clone();
+                let rows = blocking(move || file.decode_column(part, group, column)).await?;
+                hours.extend(self.by_hour(&rows)?.into_iter().map(|(hour, _)| hour));
+            }
+        }
+        Ok(hours)
     }
 
     /// Reads the bytes of some row groups.
@@ -128,6 +160,38 @@ impl PartitionFile {
     pub(super) fn decode(&self, part: Part, groups: Range<usize>, schema: &SchemaRef) -> Result<RecordBatch> {
         let found = self.decode_columns(part, groups, ProjectionMask::all())?;
         conform(&found, schema)
+    }
+
+    /// Decodes a block, in the dataset's schema, hour by hour. Blocking.
+    pub(super) fn decode_hours(
+        &self,
+        part: Part,
+        groups: Range<usize>,
+        schema: &SchemaRef,
+    ) -> Result<Vec<(Instant, RecordBatch)>> {
+        let rows = self.decode(part, groups, schema)?;
+        let hours = self.by_hour(&rows)?;
+        Ok(hours.into_iter().map(|(hour, range)| (hour, rows.slice(range.start, range.len()))).collect())
+    }
+
+    /// The hours of decoded rows and where each one's rows are.
+    fn by_hour(&self, rows: &RecordBatch) -> Result<Vec<(Instant, Range<usize>)>> {
+        let column = rows.column_by_name(HOUR).and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+        let column = column.ok_or_else(|| self.damaged(&format!("its column `{HOUR}` holds no instants")))?;
+        let mut hours: Vec<(Instant, Range<usize>)> = Vec::new();
+        let mut begin = 0;
+        for run in column.values().chunk_by(|one, other| one == other) {
+            let hour = DateTime::from_timestamp_micros(run[0]);
+            let hour = hour.filter(|hour| hours.last().is_none_or(|(last, _)| last < hour));
+            let hour = hour.ok_or_else(|| self.damaged("its rows are not in the order of their hours"))?;
+            hours.push((hour, begin..begin + run.len()));
+            begin += run.len();
+        }
+        Ok(hours)
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        broken(&self.shown, ParquetError::General(what.to_owned()))
     }
 
     /// The place of a column in this file; `None` where it is from before the column was declared.
@@ -267,28 +331,29 @@ fn has_columns_of(metadata: &ParquetMetaData, schema: &SchemaRef) -> ParquetResu
     Ok(same_fields && found.fields().len() == schema.fields().len())
 }
 
-/// The hour of each row group, from its statistics; row groups of one hour stand together.
-fn hours(metadata: &ParquetMetaData) -> ParquetResult<Vec<(Instant, Range<usize>)>> {
+/// The hours of each row group, from its statistics; row groups of one hour stand together.
+fn blocks(metadata: &ParquetMetaData) -> ParquetResult<Vec<Block>> {
     let columns = metadata.file_metadata().schema_descr().columns();
     let hour = columns.iter().position(|column| column.name() == HOUR);
     let hour = hour.ok_or_else(|| ParquetError::General(format!("it has no column `{HOUR}`")))?;
-    let mut hours: Vec<(Instant, Range<usize>)> = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
     for (place, group) in metadata.row_groups().iter().enumerate() {
-        let one = match group.column(hour).statistics() {
-            Some(Statistics::Int64(range)) if range.min_opt() == range.max_opt() => range.min_opt().copied(),
+        let ends = match group.column(hour).statistics() {
+            Some(Statistics::Int64(range)) => range.min_opt().zip(range.max_opt()),
             _ => None,
         };
-        let one = one.and_then(DateTime::from_timestamp_micros);
-        let one = one.ok_or_else(|| ParquetError::General(format!("its row group {place} is not of one hour")))?;
-        match hours.last_mut() {
-            Some((last, range)) if *last == one => range.end = place + 1,
-            Some((last, _)) if *last > one => {
+        let instant = |micros: &i64| DateTime::from_timestamp_micros(*micros);
+        let ends = ends.and_then(|(from, to)| instant(from).zip(instant(to)));
+        let (from, to) = ends.ok_or_else(|| ParquetError::General(format!("its row group {place} tells no hours")))?;
+        match blocks.last_mut() {
+            Some(last) if last.from == to && last.to == from => last.groups.end = place + 1,
+            Some(last) if last.to >= from => {
                 return Err(ParquetError::General(format!("its row group {place} is not in order")));
             }
-            _ => hours.push((one, place..place + 1)),
+            _ => blocks.push(Block { from, to, groups: place..place + 1 }),
         }
     }
-    Ok(hours)
+    Ok(blocks)
 }
 
 fn broken(shown: &str, error: ParquetError) -> Error {

@@ -21,6 +21,7 @@
 //!
 //! `store` is the only file that knows what the files are kept on.
 
+mod blocks;
 mod chunks;
 mod commit;
 mod dataset;

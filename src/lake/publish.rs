@@ -1,24 +1,22 @@
 //! Publishing: staged slices are merged into one partition, hour by hour, and its file is replaced if anything changed;
 //! what changed goes into the restatement log.
 //!
-//! Bytes are read by the async side, decoded, merged and written by blocking tasks; one hour is in memory at a time. An
-//! attempt writes optimistically. If a slice is refused (by the guard, or because values fell that may not), the attempt's
+//! Bytes are read by the async side, decoded, merged and written by blocking tasks; one hour is in memory at a time, or
+//! the few rows of hours that share a row group. An attempt writes optimistically. If a slice is refused (by the guard, or because values fell that may not), the attempt's
 //! temporary is thrown away and the partition is merged once more without that slice; what a slice would erase, or let
 //! fall, does not depend on the other slices, so two attempts are enough.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 
 use super::commit::Prepared;
-use super::file::{Part, PartitionFile};
+use super::file::{Block, PartitionFile};
 use super::intent::{self, IntentDraft};
 use super::layout::Partition;
 use super::staged::{self, StagedHour, StagedReader};
-use super::store::Store;
-use super::writer::PartitionWriter;
+use super::writer::{OldPart, PartitionWriter};
 use super::{Dataset, Published, Refusal, Refused, StagedSlice, blocking, log};
 use crate::error::{Error, Result};
 use crate::merge::{
@@ -132,8 +130,16 @@ struct Attempt {
 #[derive(Default)]
 struct Output {
     writer: Option<PartitionWriter>,
-    /// Row groups of the file before that come first.
-    waiting: Vec<OldGroups>,
+    /// Blocks of the file before that come first.
+    waiting: Vec<Block>,
+}
+
+/// What is merged before anything after it: a block of the file before with what is staged for hours within it, or one
+/// staged hour outside all blocks.
+#[derive(Default)]
+struct Stretch {
+    old: Option<Block>,
+    staged: BTreeSet<Instant>,
 }
 
 impl Job<'_> {
@@ -147,45 +153,73 @@ impl Job<'_> {
             tallies: vec![Tally::default(); claims.list().len()],
             fallen: vec![Fallen::default(); claims.list().len()],
         };
-        for hour in self.hours() {
-            let old = self.old_groups(hour);
-            let mut merged = self.merge(hour, old.as_ref(), &claims, &mut attempt).await?;
-            if let Some(events) = merged.events.take().filter(|_| self.is_told) {
-                let untraced = std::mem::take(&mut merged.untraced);
-                attempt.events = Some(self.tell(attempt.events.take(), events, untraced).await?);
-            }
-            match (merged.rows.take(), old) {
-                (Some(rows), _) => {
-                    self.replace(&mut attempt.output, rows).await?;
-                    attempt.published.count(hour, merged);
-                }
-                (None, Some(old)) => self.keep(&mut attempt.output, old).await?,
-                (None, None) => {}
-            }
+        for stretch in self.stretches() {
+            self.stretch(stretch, &claims, &mut attempt).await?;
         }
         Ok(attempt)
     }
 
-    fn old_groups(&self, hour: Instant) -> Option<OldGroups> {
-        let file = self.file.as_ref()?;
-        Some(OldGroups { groups: file.groups_of(hour)?, file: file.clone() })
+    /// All hours that the partition has rows of now or that a slice brings, in order.
+    fn stretches(&self) -> Vec<Stretch> {
+        let window = self.partition.window();
+        let blocks = self.file.as_ref().map_or(&[][..], |file| &file.blocks);
+        let mut stretches: BTreeMap<Instant, Stretch> = BTreeMap::new();
+        for block in blocks {
+            stretches.insert(block.from, Stretch { old: Some(block.clone()), staged: BTreeSet::new() });
+        }
+        for hour in self.readers.values().flat_map(|reader| reader.hours()).filter(|hour| window.contains(*hour)) {
+            let block = self.file.as_ref().and_then(|file| file.block_of(hour));
+            let from = block.map_or(hour, |place| blocks[place].from);
+            stretches.entry(from).or_default().staged.insert(hour);
+        }
+        stretches.into_values().collect()
     }
 
-    /// All hours that the partition has rows of now or that a slice brings.
-    fn hours(&self) -> BTreeSet<Instant> {
-        let window = self.partition.window();
-        let mut hours: BTreeSet<Instant> =
-            self.file.iter().flat_map(|file| file.hours.iter().map(|(hour, _)| *hour)).collect();
-        for reader in self.readers.values() {
-            hours.extend(reader.hours().filter(|hour| window.contains(*hour)));
+    async fn stretch(&self, stretch: Stretch, claims: &Arc<Claims>, attempt: &mut Attempt) -> Result<()> {
+        let Stretch { old, staged } = stretch;
+        let mut hours: BTreeMap<Instant, Option<RecordBatch>> = staged.iter().map(|hour| (*hour, None)).collect();
+        if let Some(block) = &old {
+            if staged.is_empty() && !claims.asked_within(block.from, block.to) {
+                return self.keep(&mut attempt.output, block.clone()).await;
+            }
+            hours.extend(self.old_hours(block).await?.into_iter().map(|(hour, rows)| (hour, Some(rows))));
         }
-        hours
+        // Until an hour has other rows than before, it is not known whether its block can stay.
+        let (mut same, mut is_changed) = (Vec::new(), false);
+        for (hour, old) in hours {
+            let mut merged = self.merge(hour, old.clone(), claims, attempt).await?;
+            if let Some(events) = merged.events.take().filter(|_| self.is_told) {
+                let untraced = std::mem::take(&mut merged.untraced);
+                attempt.events = Some(self.tell(attempt.events.take(), events, untraced).await?);
+            }
+            let new = merged.rows.take();
+            if new.is_some() {
+                is_changed = true;
+                attempt.published.count(hour, merged);
+            }
+            same.extend(new.or(old).map(|rows| (hour, rows)));
+            if is_changed {
+                self.replace(&mut attempt.output, std::mem::take(&mut same)).await?;
+            }
+        }
+        match old {
+            Some(block) if !is_changed => self.keep(&mut attempt.output, block).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The hours of a block of the file before, with their rows.
+    async fn old_hours(&self, block: &Block) -> Result<Vec<(Instant, RecordBatch)>> {
+        let Some(file) = self.file.clone() else { return Ok(Vec::new()) };
+        let part = file.read(self.dataset.store(), block.groups.clone()).await?;
+        let (groups, schema) = (block.groups.clone(), self.dataset.schema().clone());
+        blocking(move || file.decode_hours(part, groups, &schema)).await
     }
 
     async fn merge(
         &self,
         hour: Instant,
-        old: Option<&OldGroups>,
+        old: Option<RecordBatch>,
         claims: &Arc<Claims>,
         attempt: &mut Attempt,
     ) -> Result<HourMerge> {
@@ -197,16 +231,11 @@ impl Job<'_> {
         if staged.is_empty() && (old.is_none() || !claims.asked(hour)) {
             return Ok(HourMerge::default());
         }
-        let old = match old {
-            Some(old) => Some(old.read(self.dataset.store()).await?),
-            None => None,
-        };
         let (dataset, claims, bucket) = (self.dataset.clone(), claims.clone(), self.partition.bucket);
         let (strict, read_before) = (self.strict(&claims), self.read_before.clone());
         let (mut tallies, mut fallen) = (std::mem::take(&mut attempt.tallies), std::mem::take(&mut attempt.fallen));
         let (merged, tallies, fallen) = blocking(move || {
             let shape = dataset.shape();
-            let old = old.map(|old| old.decode(&dataset)).transpose()?;
             let mut arrivals = Vec::with_capacity(staged.len());
             for (claim, hour) in staged {
                 let rows = hour.decode(shape, bucket, dataset.buckets())?;
@@ -252,28 +281,24 @@ impl Job<'_> {
         .await
     }
 
-    /// An hour that stays as it is.
-    async fn keep(&self, output: &mut Output, old: OldGroups) -> Result<()> {
+    /// A block of the file before that stays as it is.
+    async fn keep(&self, output: &mut Output, block: Block) -> Result<()> {
+        let Some(file) = self.file.clone() else { return Ok(()) };
         let Some(mut writer) = output.writer.take() else {
-            output.waiting.push(old);
+            output.waiting.push(block);
             return Ok(());
         };
-        let old = old.read(self.dataset.store()).await?;
-        let dataset = self.dataset.clone();
+        let part = file.read(self.dataset.store(), block.groups.clone()).await?;
         let kept = blocking(move || {
-            if old.file.current {
-                writer.splice(&old.file, &old.part, old.groups)?;
-            } else {
-                writer.encode(&old.decode(&dataset)?)?;
-            }
+            writer.keep(OldPart { file, block, part })?;
             Ok(writer)
         });
         output.writer = Some(kept.await?);
         Ok(())
     }
 
-    /// An hour with other rows than before.
-    async fn replace(&self, output: &mut Output, rows: RecordBatch) -> Result<()> {
+    /// Hours of which one has other rows than before.
+    async fn replace(&self, output: &mut Output, hours: Vec<(Instant, RecordBatch)>) -> Result<()> {
         if output.writer.is_none() {
             let (dataset, partition) = (self.dataset.clone(), self.partition);
             output.writer = Some(blocking(move || dataset.begin(partition)).await?);
@@ -282,11 +307,13 @@ impl Job<'_> {
             }
         }
         let Some(mut writer) = output.writer.take() else { return Ok(()) };
-        let encoded = blocking(move || {
-            writer.encode(&rows)?;
+        let added = blocking(move || {
+            for (hour, rows) in hours {
+                writer.add(hour, rows)?;
+            }
             Ok(writer)
         });
-        output.writer = Some(encoded.await?);
+        output.writer = Some(added.await?);
         Ok(())
     }
 
@@ -324,7 +351,7 @@ impl Job<'_> {
         let Some(column) = file.column(KEY[1]) else { return Ok(0) };
         let accounts: Arc<BTreeSet<String>> = Arc::new(claim.accounts.iter().cloned().collect());
         let mut total = 0;
-        for group in file.hours.iter().flat_map(|(_, groups)| groups.clone()) {
+        for group in 0..file.groups() {
             let part = file.read_column(self.dataset.store(), group, column).await?;
             let (file, accounts) = (file.clone(), accounts.clone());
             total += blocking(move || {
@@ -343,13 +370,12 @@ impl Job<'_> {
         let expected = published.rows + published.added - published.removed;
         let file = match attempt.output.writer {
             None => None,
-            Some(writer) if writer.rows() != expected => {
-                let path = self.dataset.store().shown(&self.dataset.path(self.partition));
-                let found = writer.rows();
-                return Err(Error::internal(format!("cannot write `{path}`: {found} rows instead of {expected}")));
-            }
             Some(writer) => Some(blocking(move || writer.finish()).await?),
         };
+        if let Some(found) = file.as_ref().map(|file| file.written.rows).filter(|found| *found != expected) {
+            let path = self.dataset.store().shown(&self.dataset.path(self.partition));
+            return Err(Error::internal(format!("cannot write `{path}`: {found} rows instead of {expected}")));
+        }
         Ok(Prepared {
             dataset: self.dataset.clone(),
             partition: self.partition,
@@ -359,31 +385,5 @@ impl Job<'_> {
             events: attempt.events,
             published,
         })
-    }
-}
-
-/// Row groups of one hour in the file before.
-struct OldGroups {
-    file: Arc<PartitionFile>,
-    groups: Range<usize>,
-}
-
-impl OldGroups {
-    async fn read(&self, store: &Store) -> Result<OldPart> {
-        let part = self.file.read(store, self.groups.clone()).await?;
-        Ok(OldPart { file: self.file.clone(), part, groups: self.groups.clone() })
-    }
-}
-
-/// Row groups of the file before, read but not decoded.
-struct OldPart {
-    file: Arc<PartitionFile>,
-    part: Part,
-    groups: Range<usize>,
-}
-
-impl OldPart {
-    fn decode(&self, dataset: &Dataset) -> Result<RecordBatch> {
-        self.file.decode(self.part.clone(), self.groups.clone(), dataset.schema())
     }
 }

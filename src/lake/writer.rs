@@ -1,11 +1,12 @@
 //! A partition's next file: row groups of unchanged hours are spliced as bytes, others are encoded.
 //!
-//! The same rows give the same bytes: the settings are fixed, row groups are cut at hours and at a fixed number of rows,
-//! and nothing in the file tells when or by whom it was written.
+//! The same rows give the same bytes: the settings are fixed, row groups are cut by [`Blocks`] and at a fixed number of
+//! rows, and nothing in the file tells when or by whom it was written.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -16,12 +17,14 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
-use super::file::{Part, PartitionFile};
+use super::blocks::Blocks;
+use super::file::{Block, Part, PartitionFile};
 use super::record::DatasetRecord;
 use super::store::{Digesting, Draft, failed};
 use crate::error::{Error, Result};
 use crate::merge::Shape;
 use crate::pipeline::schema::{HOUR, KEY, SEEN_AT};
+use crate::time::Instant;
 
 /// The columns of which an hour has one value, or one for each account.
 const SHORT: [&str; 8] =
@@ -35,8 +38,27 @@ pub(super) struct PartitionWriter {
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     said: String,
+    /// What is not written yet: more small hours may come.
+    blocks: Blocks<Hours>,
     rows: u64,
     spliced: u64,
+}
+
+/// Hours on their way into a file.
+#[derive(Debug)]
+enum Hours {
+    /// An hour's rows.
+    Rows(RecordBatch),
+    /// A block of the file before.
+    Old(OldPart),
+}
+
+/// A block of the file before, read but not decoded.
+#[derive(Debug)]
+pub(super) struct OldPart {
+    pub(super) file: Arc<PartitionFile>,
+    pub(super) block: Block,
+    pub(super) part: Part,
 }
 
 /// What was written.
@@ -62,10 +84,60 @@ impl PartitionWriter {
             Ok((writer, factory))
         };
         let (writer, factory) = begin().map_err(|error| failed(&said, error))?;
-        Ok(PartitionWriter { writer, factory, schema: schema.clone(), said, rows: 0, spliced: 0 })
+        Ok(PartitionWriter {
+            writer,
+            factory,
+            schema: schema.clone(),
+            said,
+            blocks: Blocks::default(),
+            rows: 0,
+            spliced: 0,
+        })
     }
 
-    /// Appends an hour's rows, sorted by key, in as many row groups as they need. Blocking.
+    /// Adds an hour's rows, sorted by key; it comes after all hours before. Blocking.
+    pub(super) fn add(&mut self, hour: Instant, rows: RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let complete = self.blocks.add(hour, rows.num_rows() as u64, Hours::Rows(rows));
+        complete.into_iter().try_for_each(|hours| self.write(hours))
+    }
+
+    /// Adds a block of the file before, whose hours come after all hours before. Its bytes are taken over, unless it
+    /// shares its row group with other hours from now on, or had other columns. Blocking.
+    pub(super) fn keep(&mut self, old: OldPart) -> Result<()> {
+        if !old.file.current {
+            let hours = old.file.decode_hours(old.part, old.block.groups, &self.schema)?;
+            return hours.into_iter().try_for_each(|(hour, rows)| self.add(hour, rows));
+        }
+        let rows = old.file.rows_of(old.block.groups.clone());
+        let complete = self.blocks.add(old.block.from, rows, Hours::Old(old));
+        complete.into_iter().try_for_each(|hours| self.write(hours))
+    }
+
+    /// Writes hours that share a row group.
+    fn write(&mut self, hours: Vec<Hours>) -> Result<()> {
+        let mut batches = Vec::with_capacity(hours.len());
+        let is_alone = hours.len() == 1;
+        for hours in hours {
+            match hours {
+                Hours::Old(old) if is_alone => return self.splice(&old.file, &old.part, old.block.groups),
+                Hours::Old(old) => batches.push(old.file.decode(old.part, old.block.groups, &self.schema)?),
+                Hours::Rows(rows) => batches.push(rows),
+            }
+        }
+        match batches.as_slice() {
+            [only] => self.encode(only),
+            several => {
+                let rows = concat_batches(&self.schema, several)
+                    .map_err(|error| Error::internal("cannot put the hours of a row group together").because(error))?;
+                self.encode(&rows)
+            }
+        }
+    }
+
+    /// Appends rows in as many row groups as they need. Blocking.
     pub(super) fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         for begin in (0..rows.num_rows()).step_by(GROUP_ROWS) {
             let group = rows.slice(begin, GROUP_ROWS.min(rows.num_rows() - begin));
@@ -112,16 +184,13 @@ impl PartitionWriter {
 
     /// Ends the file, which still is where nobody looks. Blocking.
     pub(super) fn finish(mut self) -> Result<Finished> {
+        let rest = self.blocks.rest();
+        self.write(rest)?;
         self.writer.finish().map_err(|error: ParquetError| failed(&self.said, error))?;
         let bytes = self.writer.bytes_written() as u64;
         let written = Written { rows: self.rows, bytes, spliced: self.spliced };
         let digest = self.writer.inner().digest();
         Ok(Finished { writer: self.writer, digest, written })
-    }
-
-    /// Rows so far.
-    pub(super) fn rows(&self) -> u64 {
-        self.rows
     }
 }
 

@@ -52,6 +52,11 @@ impl Claims {
         self.list.iter().any(|claim| claim.window.contains(hour))
     }
 
+    /// Whether any claim asked for an hour from `from` to `to`, both included.
+    pub fn asked_within(&self, from: Instant, to: Instant) -> bool {
+        self.list.iter().any(|claim| claim.window.from() <= to && from < claim.window.to())
+    }
+
     /// The claims that asked for this account and hour, oldest first.
     pub(super) fn asking(&self, account: &str, hour: Instant) -> Vec<usize> {
         let Some(indices) = self.asking.get(account) else { return Vec::new() };

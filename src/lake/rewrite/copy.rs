@@ -6,19 +6,19 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use tokio_util::sync::CancellationToken;
 
-use super::super::file::PartitionFile;
+use super::super::file::{Block, PartitionFile};
 use super::super::layout::{Partition, bucket_of};
 use super::super::log::IDS;
 use super::super::record::DatasetRecord;
 use super::super::store::{Listed, Store};
-use super::super::writer::{PartitionWriter, log_properties, properties};
+use super::super::stored::HourReader;
+use super::super::writer::{OldPart, PartitionWriter, log_properties, properties};
 use super::super::{Totals, blocking};
 use super::changes::Plan;
 use super::convert::{Piece, convert, convert_hour};
@@ -56,6 +56,11 @@ struct Output {
 }
 
 impl Output {
+    fn add_hour(&mut self, hour: Instant, rows: RecordBatch) -> Result<()> {
+        self.rows += rows.num_rows() as u64;
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.add(hour, rows))
+    }
+
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;
         self.writer.as_mut().map_or(Ok(()), |writer| writer.encode(rows))
@@ -64,11 +69,13 @@ impl Output {
 
 type Outputs = BTreeMap<Partition, Output>;
 
-/// One hour of one old file.
-struct Source {
-    bucket: u16,
-    file: Arc<PartitionFile>,
-    groups: Range<usize>,
+/// What there is of old files, by its first hour.
+#[derive(Default)]
+struct Sources {
+    /// A block that is carried over as it is, and the bucket of its file. No other file has rows of its hours.
+    carried: Option<(u16, Arc<PartitionFile>, Block)>,
+    /// The files that have rows of the hour, by their places.
+    files: Vec<usize>,
 }
 
 impl Copy<'_> {
@@ -104,15 +111,23 @@ impl Copy<'_> {
 
     /// Copies a date's files hour by hour. `None` where it was stopped.
     async fn hours(&self, files: Vec<(Partition, Listed)>, copied: &mut Copied) -> Result<Option<Outputs>> {
-        let mut hours: BTreeMap<Instant, Vec<Source>> = BTreeMap::new();
+        let mut hours: BTreeMap<Instant, Sources> = BTreeMap::new();
+        let mut readers = Vec::new();
         for (partition, file) in files {
             let opened = PartitionFile::open(self.store, &file.path, &self.plan.old_schema).await?;
             let file = Arc::new(opened.ok_or_else(|| self.store.replaced(&file.path))?);
             copied.before.rows += file.rows();
-            for (hour, groups) in file.hours.clone() {
-                let source = Source { bucket: partition.bucket, file: file.clone(), groups };
-                hours.entry(hour).or_default().push(source);
+            if self.carries_over(&file) {
+                for block in &file.blocks {
+                    let carried = Some((partition.bucket, file.clone(), block.clone()));
+                    hours.entry(block.from).or_default().carried = carried;
+                }
+                continue;
             }
+            for hour in file.hours(self.store).await? {
+                hours.entry(hour).or_default().files.push(readers.len());
+            }
+            readers.push(HourReader::new(file));
         }
         let mut outputs = Outputs::new();
         for (hour, sources) in hours {
@@ -120,9 +135,21 @@ impl Copy<'_> {
                 return Ok(None);
             }
             outputs = self.end(outputs, Some(hour), &mut copied.after).await?;
-            outputs = self.hour(hour, sources, outputs).await?;
+            outputs = match sources.carried {
+                Some((bucket, file, block)) => self.carry_over(bucket, file, block, outputs).await?,
+                None => self.hour(hour, &sources.files, &mut readers, outputs).await?,
+            };
         }
         Ok(Some(outputs))
+    }
+
+    /// Whether a file's rows stay as they are, each block in one file.
+    fn carries_over(&self, file: &PartitionFile) -> bool {
+        let goes_to = |hour: Instant| Partition::at(hour, self.partition_by, 0);
+        self.plan.keeps_rows
+            && self.plan.record.buckets == self.old.buckets
+            && file.current
+            && file.blocks.iter().all(|block| goes_to(block.from) == goes_to(block.to))
     }
 
     /// Copies files of restatements, which are in no order but that of their writing, row group by row group. They stay
@@ -161,51 +188,52 @@ impl Copy<'_> {
         Ok(Some(outputs))
     }
 
-    /// Copies one hour.
-    async fn hour(&self, hour: Instant, sources: Vec<Source>, mut outputs: Outputs) -> Result<Outputs> {
-        if let [source] = sources.as_slice()
-            && self.plan.keeps_rows
-            && self.plan.record.buckets == self.old.buckets
-            && source.file.current
-        {
-            return self.carry_over(hour, source, outputs).await;
-        }
-        let mut read = Vec::with_capacity(sources.len());
-        for Source { file, groups, .. } in sources {
-            let part = file.read(self.store, groups.clone()).await?;
-            read.push((file, groups, part));
+    /// Copies one hour, which the readers at `places` have rows of.
+    async fn hour(
+        &self,
+        hour: Instant,
+        places: &[usize],
+        readers: &mut [HourReader],
+        mut outputs: Outputs,
+    ) -> Result<Outputs> {
+        let mut pieces = Vec::with_capacity(places.len());
+        for place in places {
+            let reader = &mut readers[*place];
+            if let Some(rows) = reader.rows(self.store, &self.plan.old_schema, hour).await? {
+                pieces.push(Piece { file: reader.file().shown().to_owned(), rows });
+            }
         }
         let (plan, partition_by, drafts) = (self.plan.clone(), self.partition_by, self.drafts());
         blocking(move || {
-            let mut pieces = Vec::with_capacity(read.len());
-            for (file, groups, part) in read {
-                let rows = file.decode(part, groups, &plan.old_schema)?;
-                pieces.push(Piece { file: file.shown().to_owned(), rows });
-            }
             let rows = convert_hour(&plan, &pieces)?;
             for (bucket, rows) in by_bucket(&plan, &rows)? {
                 let partition = Partition::at(hour, partition_by, bucket);
-                drafts.output(&mut outputs, partition, &plan)?.add(&rows)?;
+                drafts.output(&mut outputs, partition, &plan)?.add_hour(hour, rows)?;
             }
             Ok(outputs)
         })
         .await
     }
 
-    /// Copies one hour whose rows stay as they are: as bytes.
-    async fn carry_over(&self, hour: Instant, source: &Source, mut outputs: Outputs) -> Result<Outputs> {
-        let partition = Partition::at(hour, self.partition_by, source.bucket);
-        let (file, groups) = (source.file.clone(), source.groups.clone());
+    /// Copies a block whose rows stay as they are: as bytes.
+    async fn carry_over(
+        &self,
+        bucket: u16,
+        file: Arc<PartitionFile>,
+        block: Block,
+        mut outputs: Outputs,
+    ) -> Result<Outputs> {
+        let partition = Partition::at(block.from, self.partition_by, bucket);
         let part = match self.target {
-            Some(_) => Some(file.read(self.store, groups.clone()).await?),
+            Some(_) => Some(file.read(self.store, block.groups.clone()).await?),
             None => None,
         };
         let (plan, drafts) = (self.plan.clone(), self.drafts());
         blocking(move || {
             let output = drafts.output(&mut outputs, partition, &plan)?;
-            output.rows += file.rows_of(groups.clone());
+            output.rows += file.rows_of(block.groups.clone());
             if let (Some(writer), Some(part)) = (&mut output.writer, part) {
-                writer.splice(&file, &part, groups)?;
+                writer.keep(OldPart { file, block, part })?;
             }
             Ok(outputs)
         })

@@ -56,13 +56,16 @@ impl Replay<'_> {
         ledgers: &HashMap<String, AccountLedger>,
         report: &mut ReplayReport,
     ) -> Result<()> {
-        let (old, new) = (self.dataset.stored(partition).await?, self.aside.stored(partition).await?);
+        let (mut old, mut new) = (self.dataset.stored(partition).await?, self.aside.stored(partition).await?);
         report.partitions += 1;
-        let hours: BTreeSet<Instant> = old.iter().chain(&new).flat_map(StoredPartition::hours).collect();
+        let mut hours = BTreeSet::new();
+        for stored in old.iter().chain(&new) {
+            hours.extend(stored.hours().await?);
+        }
         let mut slices = Vec::new();
         for hour in hours {
-            let old_rows = rows_of(old.as_ref(), hour).await?;
-            let new_rows = rows_of(new.as_ref(), hour).await?;
+            let old_rows = rows_of(old.as_mut(), hour).await?;
+            let new_rows = rows_of(new.as_mut(), hour).await?;
             if old_rows == new_rows {
                 continue;
             }
@@ -127,7 +130,7 @@ impl Replay<'_> {
     }
 }
 
-async fn rows_of(stored: Option<&StoredPartition>, hour: Instant) -> Result<Option<RecordBatch>> {
+async fn rows_of(stored: Option<&mut StoredPartition>, hour: Instant) -> Result<Option<RecordBatch>> {
     match stored {
         Some(stored) => stored.rows(hour).await.map(|rows| (rows.num_rows() > 0).then_some(rows)),
         None => Ok(None),
