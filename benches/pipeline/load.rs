@@ -86,11 +86,27 @@ pub(crate) fn run(order: &Order) {
         };
         compare(&chains, order);
     }
+    if order.wants("growth") {
+        growth(order);
+    }
     if order.wants("batches") {
         batches();
     }
     if order.wants("unchanged") {
         unchanged();
+    }
+}
+
+/// About as many rows of one account over years, and of thousands of accounts in a day.
+fn growth(order: &Order) {
+    let shapes = [
+        ("1 account of 50 campaigns, three years", 1, 50, 1095),
+        ("40 accounts of 50 campaigns, 27 days", 40, 50, 27),
+        ("1,000 accounts of 50 campaigns, a day", 1000, 50, 1),
+        ("10,000 accounts of 5 campaigns, a day", 10_000, 5, 1),
+    ];
+    for (title, accounts, campaigns, days) in shapes {
+        compare(&Workload { title, accounts, campaigns, days, batch: 10, latency: "0s" }, order);
     }
 }
 

@@ -49,11 +49,11 @@ impl Order {
                 "--rows" => order.rows = Some(number()?),
                 "--rounds" => order.rounds = number()?.max(1.0) as usize,
                 "--memory" => order.memory = true,
-                "load" | "big-units" | "latency" | "batches" | "unchanged" | "republish" | "queries" => {
+                "load" | "big-units" | "growth" | "latency" | "batches" | "unchanged" | "republish" | "queries" => {
                     order.workloads.push(argument);
                 }
                 other => {
-                    let known = "load, big-units, latency, batches, unchanged, republish, queries";
+                    let known = "load, big-units, growth, latency, batches, unchanged, republish, queries";
                     return Err(format!("`{other}`: expected {known}"));
                 }
             }

@@ -147,7 +147,7 @@ fn pruned(folder: &Path, sql: &str) -> String {
     let mut told = vec![format!("{} files named", output.matches(".parquet").count())];
     for name in metrics {
         for rest in output.split(name).skip(1) {
-            let value = rest.trim_start_matches('=').split(|c| c == ']' || c == '\n').next().unwrap_or_default();
+            let value = rest.trim_start_matches('=').split([']', '\n']).next().unwrap_or_default();
             let value = value.split(", ").next().unwrap_or_default();
             told.push(format!("{name} {value}"));
         }

@@ -70,6 +70,7 @@ impl Declared {
                         path: column.from.to_string(),
                         by: pick.by.clone(),
                         value: pick.value.clone(),
+                        quoted: [&pick.by, &pick.value].map(|key| format!("\"{key}\"")),
                         wanted: Vec::new(),
                     });
                     list.wanted.push(Wanted { equals: pick.equals.clone(), picked, column: column.name.clone() });

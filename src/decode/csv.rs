@@ -138,7 +138,7 @@ impl<'t> Header<'t> {
             .map(|cell| cell.and_then(|cell| cells.get(cell)).map(|cell| add(cell, &mut texts)))
             .collect();
         let slots: Vec<Option<&str>> = places.into_iter().map(|place| place.map(|place| &texts[place])).collect();
-        reader.take(&slots)
+        reader.take(&slots, &[])
     }
 }
 

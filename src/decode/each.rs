@@ -91,7 +91,7 @@ impl<'de> DeserializeSeed<'de> for &mut Rows<'_, '_, 'de> {
         }
         let taken = match fields::take(text, self.node, self.record) {
             Err((path, found)) => Err(self.reader.wrong_shape(path, found)),
-            Ok(()) => self.reader.row(&self.record.slots),
+            Ok(()) => self.reader.row(&self.record.slots, &self.record.picked),
         };
         taken.map_err(|failure| {
             self.failure = Some(failure);

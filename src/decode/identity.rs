@@ -44,6 +44,11 @@ impl IdPlan {
         }
     }
 
+    /// Its slot.
+    pub(super) fn slot(&self) -> usize {
+        self.slot
+    }
+
     /// The JSON text at its place, whatever it is.
     pub(super) fn raw<'a>(&self, slots: &[Option<&'a str>]) -> Option<&'a str> {
         slots[self.slot]

@@ -16,6 +16,8 @@ pub(super) struct ListPlan {
     pub(super) by: String,
     /// The key under which each element holds its value.
     pub(super) value: String,
+    /// Both keys as they are mostly written, with quotes.
+    pub(super) quoted: [String; 2],
     /// The types wanted.
     pub(super) wanted: Vec<Wanted>,
 }
@@ -67,7 +69,7 @@ impl ListPlan {
     }
 
     /// Keeps a pair where it is wanted, unless it contradicts one before.
-    fn keep<'de>(
+    pub(super) fn keep<'de>(
         &self,
         by: Option<&'de str>,
         value: Option<&'de str>,

@@ -6,6 +6,8 @@
 //! which begins again.
 
 use super::fields;
+use super::list::ListPlan;
+use super::row::RowPlan;
 use super::tree::{Node, RowsAt, Tree};
 use super::walk::{Page, Record};
 
@@ -77,20 +79,37 @@ fn envelope<'d, 'de>(
 }
 
 fn records<'d, 'de>(scan: &mut Scan<'de>, page: &mut Page<'d, 'de>) -> Option<()> {
-    let tree = page.tree;
+    let (tree, plan) = (page.tree, page.reader.plan());
     let mut goes_on = scan.enter(b'[', b']')?;
     while goes_on {
         page.record.begin();
-        record(scan, &tree.root, &mut page.record, 0)?;
-        page.reader.take(&page.record.slots).ok()?;
+        record(scan, plan, &tree.root, &mut page.record, 0)?;
+        page.reader.take(&page.record.slots, &page.record.picked).ok()?;
         goes_on = scan.goes_on(b']')?;
     }
     Some(())
 }
 
 /// A place of the record at hand, whose value comes next.
-fn record<'d, 'de>(scan: &mut Scan<'de>, node: &'d Node, hand: &mut Record<'d, 'de>, depth: usize) -> Option<()> {
+fn record<'d, 'de>(
+    scan: &mut Scan<'de>,
+    plan: &'d RowPlan,
+    node: &'d Node,
+    hand: &mut Record<'d, 'de>,
+    depth: usize,
+) -> Option<()> {
     if let Some(slot) = node.slot {
+        if let Some(list) = plan.list_at(slot).filter(|_| depth == 1 && node.children.is_empty()) {
+            if hand.slots[slot].is_some() {
+                // Of a key that comes twice the last value counts: the general way knows how.
+                return None;
+            }
+            if scan.peek() == b'[' {
+                hand.slots[slot] = Some(NOTHING_LEFT);
+                hand.picked.resize(plan.picked(), None);
+                return pairs(scan, list, &mut hand.picked, depth);
+            }
+        }
         let begin = scan.at;
         scan.value(depth)?;
         let value = &scan.text[begin..scan.at];
@@ -119,10 +138,41 @@ fn record<'d, 'de>(scan: &mut Scan<'de>, node: &'d Node, hand: &mut Record<'d, '
             }
         };
         match child {
-            Some(child) => record(scan, child, hand, depth + 1)?,
+            Some(child) => record(scan, plan, child, hand, depth + 1)?,
             None => scan.value(depth + 1)?,
         }
         goes_on = scan.goes_on(b'}')?;
+    }
+    Some(())
+}
+
+/// In place of a list whose wanted values have been picked.
+const NOTHING_LEFT: &str = "[]";
+
+/// A list of pairs: what is wanted of it is picked while it is looked at.
+fn pairs<'de>(scan: &mut Scan<'de>, list: &ListPlan, picked: &mut [Option<&'de str>], depth: usize) -> Option<()> {
+    let mut goes_on = scan.enter(b'[', b']')?;
+    while goes_on {
+        // The type and the value of the pair.
+        let mut found = [None, None];
+        let mut has_more = scan.enter(b'{', b'}')?;
+        while has_more {
+            let place = scan.one_of(&list.quoted);
+            let key = scan.key()?;
+            // An escaped key may be a wanted one.
+            if place.is_none() && key.contains('\\') {
+                return None;
+            }
+            let begin = scan.at;
+            scan.value(depth + 2)?;
+            if let Some(place) = place {
+                found[place] = Some(&scan.text[begin..scan.at]);
+            }
+            has_more = scan.goes_on(b'}')?;
+        }
+        let [by, value] = found;
+        list.keep(by, value, picked).ok()?;
+        goes_on = scan.goes_on(b']')?;
     }
     Some(())
 }
@@ -141,6 +191,11 @@ impl<'de> Scan<'de> {
     /// The next character; 0 at the end.
     fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Which of two texts follows.
+    fn one_of(&self, texts: &[String; 2]) -> Option<usize> {
+        texts.iter().position(|text| self.ahead().starts_with(text.as_bytes()))
     }
 
     fn space(&mut self) {

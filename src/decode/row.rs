@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::cell::{Value, mark_text};
-use super::columns::{ColumnPlan, Declared};
+use super::columns::{ColumnPlan, Declared, Source};
 use super::hour::{HourPlan, Placed, Places, Reading};
 use super::identity::{Asked, IdPlan};
 use super::list::ListPlan;
+use super::moment::LastMoment;
 use super::position::{Spread, Uneven};
 use super::rows::{Owner, Rows};
 use super::tree::Tree;
@@ -35,6 +36,8 @@ pub(super) struct RowPlan {
     /// Positions in `columns`.
     dimensions: Vec<usize>,
     lists: Vec<ListPlan>,
+    /// Slots that one list is in and of which no column reads anything else.
+    only_lists: Vec<usize>,
     picked: usize,
     nulls: Vec<String>,
     /// The list in a record each element of which makes a row.
@@ -78,6 +81,13 @@ impl RowPlan {
         let campaign_name = id(&identity.campaign_name, "campaign_name", &None);
         let hour = HourPlan::new(&pipeline.hour, record);
         let Declared { columns, lists, picked } = Declared::new(&pipeline.columns, &pipeline.dimensions, record);
+        let ids = [&account, &campaign, &campaign_name];
+        let is_read = |slot: usize| {
+            columns.iter().any(|column| column.source == Source::Slot(slot))
+                || ids.iter().any(|id| id.as_ref().is_some_and(|id| id.slot() == slot))
+        };
+        let is_alone = |slot: &usize| lists.iter().filter(|list| list.slot == *slot).count() == 1 && !is_read(*slot);
+        let only_lists = lists.iter().map(|list| list.slot).filter(is_alone).collect();
         let dimensions = pipeline.dimensions.iter();
         let dimensions = dimensions.filter_map(|name| columns.iter().position(|column| column.name == *name)).collect();
         RowPlan {
@@ -89,6 +99,7 @@ impl RowPlan {
             columns,
             dimensions,
             lists,
+            only_lists,
             picked,
             nulls: pipeline.records.nulls.clone(),
             each: pipeline.shape.each.as_ref().map(JsonPath::to_string),
@@ -99,6 +110,16 @@ impl RowPlan {
     /// The value of the column `platform`.
     pub(super) fn platform(&self) -> &str {
         &self.platform
+    }
+
+    /// The list in this slot, where nothing else is read of the slot.
+    pub(super) fn list_at(&self, slot: usize) -> Option<&ListPlan> {
+        self.lists.iter().find(|list| list.slot == slot).filter(|_| self.only_lists.contains(&slot))
+    }
+
+    /// How many values are picked out of lists.
+    pub(super) fn picked(&self) -> usize {
+        self.picked
     }
 }
 
@@ -113,6 +134,8 @@ pub(super) struct RowReader<'d> {
     /// The hours that were asked for, where a record holds them all.
     hours: Vec<Instant>,
     places: Places,
+    /// By the column's place: the moment that it held last.
+    moments: Vec<LastMoment>,
     hash: Xxh3,
     mark: Vec<u8>,
     records: usize,
@@ -144,6 +167,7 @@ impl<'d> RowReader<'d> {
             owners: vec![None; context.accounts.len()],
             hours: if plan.hour.is_position() { context.asked_hours() } else { Vec::new() },
             places: Places::new(),
+            moments: vec![LastMoment::default(); plan.columns.len()],
             hash: Xxh3::new(),
             mark: Vec::new(),
             records: 0,
@@ -162,10 +186,19 @@ impl<'d> RowReader<'d> {
         }
     }
 
-    /// Takes the next record, given its slots' JSON text.
-    pub(super) fn take(&mut self, slots: &[Option<&str>]) -> Result<(), DecodeError> {
+    /// The pipeline's columns.
+    pub(super) fn plan(&self) -> &'d RowPlan {
+        self.plan
+    }
+
+    /// Takes the next record, given its slots' JSON text, and what was picked out of lists already.
+    pub(super) fn take<'a>(
+        &mut self,
+        slots: &[Option<&'a str>],
+        picked: &[Option<&'a str>],
+    ) -> Result<(), DecodeError> {
         self.begin_record();
-        self.row(slots)
+        self.row(slots, picked)
     }
 
     /// The next record follows.
@@ -218,14 +251,14 @@ impl<'d> RowReader<'d> {
     }
 
     /// Takes a row of the record at hand: all of it, or an element of its list.
-    pub(super) fn row(&mut self, slots: &[Option<&str>]) -> Result<(), DecodeError> {
-        self.rows_of(slots).map_err(|stop| match stop {
+    pub(super) fn row<'a>(&mut self, slots: &[Option<&'a str>], picked: &[Option<&'a str>]) -> Result<(), DecodeError> {
+        self.rows_of(slots, picked).map_err(|stop| match stop {
             Stop::Row(refused) => self.numbered(refused),
             Stop::Page(refused) => DecodeError::Unreadable(self.numbered(refused).to_string()),
         })
     }
 
-    fn rows_of(&mut self, slots: &[Option<&str>]) -> Result<(), Stop> {
+    fn rows_of<'a>(&mut self, slots: &[Option<&'a str>], before: &[Option<&'a str>]) -> Result<(), Stop> {
         let plan = self.plan;
         // Nearly all pipelines pick a few values or none: those need no memory of their own.
         let (mut few, mut many) = ([None; FEW], Vec::new());
@@ -236,6 +269,9 @@ impl<'d> RowReader<'d> {
                 &mut many[..]
             }
         };
+        for (picked, before) in picked.iter_mut().zip(before) {
+            *picked = *before;
+        }
         for list in &plan.lists {
             list.pick(slots[list.slot], &plan.nulls, picked)?;
         }
@@ -303,7 +339,14 @@ impl<'d> RowReader<'d> {
         self.begin(found, currency)?;
         let mut anything = !plan.skip_empty;
         for (index, column) in plan.columns.iter().enumerate() {
-            let value = column.read(found.slots, found.picked, &plan.nulls, currency)?;
+            let raw = column.raw(found.slots, found.picked);
+            let value = match self.moments.get(index).and_then(|last| last.of(raw?)) {
+                Some(micros) => Value::Int(micros),
+                None => column.read(found.slots, found.picked, &plan.nulls, currency)?,
+            };
+            if let (ColumnKind::Timestamp, Some(raw), Value::Int(micros)) = (column.kind, raw, &value) {
+                self.moments[index].note(raw, *micros);
+            }
             anything |= column.counts(&value);
             self.rows.push(CAMPAIGN_COLUMNS.len() + index, value).ok_or_else(|| full(&column.name))?;
         }

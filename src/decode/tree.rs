@@ -14,6 +14,8 @@ pub(super) struct Tree {
 pub(super) struct Node {
     /// The path from the root, for messages.
     pub(super) path: String,
+    /// Its key as it is mostly written, with quotes.
+    pub(super) quoted: String,
     /// The text found here is kept in this slot.
     pub(super) slot: Option<usize>,
     /// Keys that are wanted. They go before `each`.
@@ -138,7 +140,8 @@ impl Node {
             Some(index) => index,
             None => {
                 let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-                self.children.push((key.to_owned(), Node { path, ..Node::default() }));
+                let quoted = format!("\"{key}\"");
+                self.children.push((key.to_owned(), Node { path, quoted, ..Node::default() }));
                 self.children.len() - 1
             }
         };

@@ -35,6 +35,8 @@ pub(super) struct Page<'d, 'de> {
 /// A record's wanted values as JSON text, reused from record to record.
 pub(super) struct Record<'d, 'de> {
     pub(super) slots: Vec<Option<&'de str>>,
+    /// Values that were picked out of lists already; empty where none were.
+    pub(super) picked: Vec<Option<&'de str>>,
     /// What no column names.
     pub(super) unknown: Noted<'d>,
     /// Which child each key of the record before named, in the order in which the keys came.
@@ -45,12 +47,14 @@ pub(super) struct Record<'d, 'de> {
 
 impl<'d, 'de> Record<'d, 'de> {
     pub(super) fn new(tree: &'d Tree) -> Record<'d, 'de> {
-        Record { slots: vec![None; tree.slots()], unknown: Noted::default(), guesses: Vec::new(), keys: 0 }
+        let slots = vec![None; tree.slots()];
+        Record { slots, picked: Vec::new(), unknown: Noted::default(), guesses: Vec::new(), keys: 0 }
     }
 
     /// The next record follows.
     pub(super) fn begin(&mut self) {
         self.slots.fill(None);
+        self.picked.clear();
         self.unknown.begin_record();
         self.keys = 0;
     }
@@ -65,13 +69,12 @@ impl<'d, 'de> Record<'d, 'de> {
     /// The place that the next key names, and the key's length with its quotes, where `ahead` begins with the key that was
     /// at its place in the record before.
     pub(super) fn guessed(&mut self, node: &'d Node, ahead: &[u8]) -> Option<(&'d Node, usize)> {
-        let (name, child) = node.children.get(*self.guesses.get(self.keys)?)?;
-        let rest = ahead.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?;
-        if rest.first() != Some(&b'"') {
+        let (_, child) = node.children.get(*self.guesses.get(self.keys)?)?;
+        if !ahead.starts_with(child.quoted.as_bytes()) {
             return None;
         }
         self.keys += 1;
-        Some((child, name.len() + 2))
+        Some((child, child.quoted.len()))
     }
 
     /// The place that `key`, as it is written between its quotes, names in `node`; one that no column names is noted.
@@ -305,7 +308,7 @@ impl<'de> Page<'_, 'de> {
                 Err(self.reader.wrong_shape(path, found))
             }
             Ok(()) => match self.elements {
-                None => self.reader.take(&self.record.slots),
+                None => self.reader.take(&self.record.slots, &self.record.picked),
                 Some(elements) => elements.take(&mut self.record, &mut self.reader),
             },
         };

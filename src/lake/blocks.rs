@@ -40,17 +40,11 @@ impl<T> Blocks<T> {
     /// Adds what comes after all that was added before, with `from` as its first hour; gives the row groups that are
     /// complete by that, in order. At most the rows of one row group wait, and those of `item`.
     pub(super) fn add(&mut self, from: Instant, rows: u64, item: T) -> Vec<Vec<T>> {
-        let second = from.timestamp();
-        let mut complete = Vec::new();
-        if let Some((first, ..)) = self.waiting.first()
-            && piece(*first, self.longest(*first)) != piece(second, self.longest(*first))
-        {
-            complete.push(self.rest());
-        }
-        self.waiting.push((second, rows, item));
+        self.waiting.push((from.timestamp(), rows, item));
         self.rows += rows;
-        while self.rows > SHARED_ROWS {
-            complete.push(self.first_piece());
+        let mut complete = Vec::new();
+        while let Some(count) = self.first_complete() {
+            complete.push(self.take(count));
         }
         complete
     }
@@ -66,21 +60,23 @@ impl<T> Blocks<T> {
         LENGTHS.iter().find(is_free).copied().unwrap_or(1)
     }
 
-    /// All that waits is too much, what waited before the last was not. So every piece that holds both ends is too
-    /// large, and the longest that holds the first alone is complete.
-    fn first_piece(&mut self) -> Vec<T> {
-        let (Some((first, ..)), Some((last, ..))) = (self.waiting.first(), self.waiting.last()) else {
-            return Vec::new();
+    /// How many of the first that wait are a row group; `None` where more may come to it.
+    ///
+    /// The last is what came just now, and what waited before it was not too much. So a piece without the last is
+    /// complete, and where all is too much, every piece that holds both ends is too large.
+    fn first_complete(&self) -> Option<usize> {
+        let ((first, ..), (last, ..)) = (self.waiting.first()?, self.waiting.last()?);
+        let longest = self.longest(*first);
+        let parts = |length: i64| piece(*first, length) != piece(*last, length);
+        let length = if parts(longest) {
+            longest
+        } else if self.rows > SHARED_ROWS {
+            // What cannot be parted, as a large hour, is a row group too.
+            LENGTHS.iter().copied().find(|length| *length <= longest && parts(*length)).unwrap_or(1)
+        } else {
+            return None;
         };
-        let (first, last, longest) = (*first, *last, self.longest(*first));
-        let parts = |length: &&i64| **length <= longest && piece(first, **length) != piece(last, **length);
-        match LENGTHS.iter().find(parts).copied() {
-            Some(length) => {
-                let own = self.waiting.iter().take_while(|(second, ..)| piece(*second, length) == piece(first, length));
-                self.take(own.count())
-            }
-            None => self.rest(),
-        }
+        Some(self.waiting.iter().take_while(|(second, ..)| piece(*second, length) == piece(*first, length)).count())
     }
 
     fn take(&mut self, count: usize) -> Vec<T> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
+use super::interned::interned;
 use super::staged::{StagedReader, StagedWriter};
 use super::store::Draft;
 use super::{Dataset, Proven, StagedFile, blocking, staged};
@@ -62,9 +63,12 @@ impl Dataset {
         let (dataset, unit) = (self.clone(), key.clone());
         let draft = blocking(move || {
             let draft = dataset.store().draft(dataset.name(), "chunk", &staged::path(dataset.name(), &unit))?;
-            let mut writer = StagedWriter::begin(draft, &unit, dataset.schema())?;
+            let hours = dataset.shape().hours(&rows)?;
+            let rows = interned(&rows)
+                .map_err(|error| Error::internal("cannot number the texts of a chunk").because(error))?;
+            let mut writer = StagedWriter::begin(draft, &unit, &rows.schema())?;
             // A batch for each hour: hours that share one would be decoded once for each of them when chunks are joined.
-            for hour in dataset.shape().hours(&rows)? {
+            for hour in hours {
                 writer.add(&rows, &[hour])?;
             }
             writer.leave()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+use super::interned::interned_but;
 use super::layout::{self, Partition, STAGED};
 use super::record::DatasetRecord;
 use super::staged::{Found, StagedReader};
@@ -66,6 +67,9 @@ impl Dataset {
         let rows = self.fitting(rows)?;
         let dataset = self.clone();
         blocking(move || {
+            // Numbers are sooner put in order than texts, and staged files hold texts as numbers anyhow.
+            let rows = interned_but(&rows, dataset.shape().key())
+                .map_err(|error| Error::internal("cannot number the texts of rows").because(error))?;
             Ok(match dataset.shape().sort_unique(rows, &page_starts)? {
                 Sorted::Unique { rows, doubles } => Ok(Proven { rows, doubles }),
                 Sorted::Undeclared(undeclared) => Err(undeclared),

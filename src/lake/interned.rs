@@ -13,15 +13,20 @@ use hashbrown::HashMap;
 
 /// `rows` with each column of texts as a dictionary.
 pub(super) fn interned(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    each_column(rows, |column| match column.data_type() {
-        DataType::Utf8 => Ok(Some(Arc::new(dictionary(column.as_string())?))),
+    interned_but(rows, &[])
+}
+
+/// The same, but for the columns at `places`.
+pub(super) fn interned_but(rows: &RecordBatch, places: &[usize]) -> Result<RecordBatch, ArrowError> {
+    each_column(rows, |place, column| match column.data_type() {
+        DataType::Utf8 if !places.contains(&place) => Ok(Some(Arc::new(dictionary(column.as_string())?))),
         _ => Ok(None),
     })
 }
 
 /// `rows` with each dictionary as a column of texts.
 pub(super) fn plain(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    each_column(rows, |column| match column.data_type() {
+    each_column(rows, |_, column| match column.data_type() {
         DataType::Dictionary(_, values) => cast(column, values).map(Some),
         _ => Ok(None),
     })
@@ -29,11 +34,11 @@ pub(super) fn plain(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 
 fn each_column(
     rows: &RecordBatch,
-    other: impl Fn(&ArrayRef) -> Result<Option<ArrayRef>, ArrowError>,
+    other: impl Fn(usize, &ArrayRef) -> Result<Option<ArrayRef>, ArrowError>,
 ) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
-    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
-        let column = other(column)?.unwrap_or_else(|| column.clone());
+    for (place, (field, column)) in rows.schema().fields().iter().zip(rows.columns()).enumerate() {
+        let column = other(place, column)?.unwrap_or_else(|| column.clone());
         fields.push(Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
         columns.push(column);
     }

@@ -110,7 +110,7 @@ pub struct Proven {
 }
 
 impl Proven {
-    /// The rows, in the dataset's schema.
+    /// The rows, in the dataset's schema but for columns of texts outside the key, which are dictionaries.
     pub fn rows(&self) -> &RecordBatch {
         &self.rows
     }

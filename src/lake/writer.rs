@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -123,38 +122,45 @@ impl PartitionWriter {
         for hours in hours {
             match hours {
                 Hours::Old(old) if is_alone => return self.splice(&old.file, &old.part, old.block.groups),
-                Hours::Old(old) => batches.push(old.file.decode(old.part, old.block.groups, &self.schema)?),
+                Hours::Old(old) => {
+                    let hours = old.file.decode_hours(old.part, old.block.groups, &self.schema)?;
+                    batches.extend(hours.into_iter().map(|(_, rows)| rows));
+                }
                 Hours::Rows(rows) => batches.push(rows),
             }
         }
         match batches.as_slice() {
+            [] => Ok(()),
             [only] => self.encode(only),
-            several => {
-                let rows = concat_batches(&self.schema, several)
-                    .map_err(|error| Error::internal("cannot put the hours of a row group together").because(error))?;
-                self.encode(&rows)
-            }
+            // Always hour by hour: where a page ends may depend on what comes at once.
+            several => self.encode_group(several),
         }
     }
 
     /// Appends rows in as many row groups as they need. Blocking.
     pub(super) fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         for begin in (0..rows.num_rows()).step_by(GROUP_ROWS) {
-            let group = rows.slice(begin, GROUP_ROWS.min(rows.num_rows() - begin));
-            self.encode_group(&group).map_err(|error| failed(&self.said, error))?;
-            self.rows += group.num_rows() as u64;
+            self.encode_group(&[rows.slice(begin, GROUP_ROWS.min(rows.num_rows() - begin))])?;
         }
         Ok(())
     }
 
-    fn encode_group(&mut self, rows: &RecordBatch) -> ParquetResult<()> {
+    fn encode_group(&mut self, batches: &[RecordBatch]) -> Result<()> {
+        self.try_encode_group(batches).map_err(|error| failed(&self.said, error))?;
+        self.rows += batches.iter().map(|rows| rows.num_rows() as u64).sum::<u64>();
+        Ok(())
+    }
+
+    fn try_encode_group(&mut self, batches: &[RecordBatch]) -> ParquetResult<()> {
         let place = self.writer.flushed_row_groups().len();
         let columns = self.factory.create_column_writers(place)?;
         let mut group = self.writer.next_row_group()?;
         // One column after the other: only one column's pages are in memory.
-        for ((field, array), mut column) in self.schema.fields().iter().zip(rows.columns()).zip(columns) {
-            for leaf in compute_leaves(field, array)? {
-                column.write(&leaf)?;
+        for (index, (field, mut column)) in self.schema.fields().iter().zip(columns).enumerate() {
+            for rows in batches {
+                for leaf in compute_leaves(field, rows.column(index))? {
+                    column.write(&leaf)?;
+                }
             }
             column.close()?.append_to_row_group(&mut group)?;
         }

@@ -210,7 +210,8 @@ fn duckdb_and_pyarrow_read_what_is_true() {
         let mut before = i64::MIN;
         for group in groups {
             let (from, to) = (group["from"].as_i64().expect("hour"), group["to"].as_i64().expect("hour"));
-            assert_eq!(from.div_euclid(3600), to.div_euclid(3600), "more than one hour in a row group: {file}");
+            let shares = from.div_euclid(3600) < to.div_euclid(3600);
+            assert!(!shares || group["rows"].as_i64().is_some_and(|rows| rows <= 16 * 1024), "too many rows: {file}");
             assert!(from > before, "row groups out of order: {file}");
             before = to;
             assert_eq!(group["sorted"], true, "{file}");

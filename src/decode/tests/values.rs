@@ -243,10 +243,19 @@ fn values_are_picked_out_of_lists() {
         (r#""x":1"#, "null 0 null"),
         // Of a key that comes twice the last value counts, also where it is a list.
         (r#""actions":[{"type":"click","value":1}],"actions":[{"type":"click","value":2}]"#, "2 0 2"),
+        (r#""actions":[{"type":"click","value":1}],"actions":null"#, "null 0 null"),
+        (r#""actions":null,"actions":[{"type":"click","value":2}]"#, "2 0 2"),
+        (r#""actions":[{"type":"click","type":"like","value":4}]"#, "null 4 null"),
+        (r#""actions":[{"t\u0079pe":"click","v\u0061lue":"19"},{"type":"l\u0069ke","value":"2"}]"#, "19 2 19"),
+        (r#" "actions" : [ { "type" : "click" , "value" : "19" } , { } ] "#, "19 0 19"),
     ];
     for (members, expected) in cases {
         assert_eq!(read(members), Ok(expected.to_owned()), "{members}");
     }
+    let records = [record(r#""actions":[{"type":"click","value":1}]"#), record(r#""x":1"#), record(r#""actions":[]"#)];
+    let body = format!(r#"{{"data":[{}]}}"#, records.join(","));
+    let (batch, _) = decode(&pipeline, &[account("1", "UTC")], &body).expect("a page");
+    assert_eq!(texts(&batch, "clicks"), ["1", "null", "null"], "nothing is left of the record before");
     assert_eq!(
         read(r#""actions":[{"type":"click","value":"19"},{"type":"click","value":"20"}]"#),
         Err("record 1: `clicks` at `actions` holds a second `click` with another value, `\"20\"`, \
@@ -259,4 +268,21 @@ fn values_are_picked_out_of_lists() {
     }
     let error = read(r#""actions":[{"type":"like","value":"many"}]"#).expect_err("no number");
     assert_eq!(error, "record 1: `likes` at `actions[type=like]` holds `\"many\"`, expected an integer");
+}
+
+#[test]
+fn a_moment_is_that_of_its_own_row() {
+    let pipeline = pipeline(vec![column("one", ColumnKind::Timestamp), column("other", ColumnKind::Timestamp)]);
+    let (early, late) = (r#""2026-11-20T09:00:00Z""#, r#""2026-11-20T10:00:00Z""#);
+    let pairs = [(early, late), (early, late), (late, early), ("null", early), (late, r#""""#), (early, "null")];
+    let records: Vec<String> =
+        pairs.iter().map(|(one, other)| record(&format!(r#""one":{one},"other":{other}"#))).collect();
+    let body = format!(r#"{{"data":[{}]}}"#, records.join(","));
+    let (batch, _) = decode(&pipeline, &[account("1", "UTC")], &body).expect("a page");
+    let shown = |json: &str| match json {
+        "null" | r#""""# => "null".to_owned(),
+        moment => moment.trim_matches('"').to_owned(),
+    };
+    assert_eq!(texts(&batch, "one"), pairs.map(|(one, _)| shown(one)));
+    assert_eq!(texts(&batch, "other"), pairs.map(|(_, other)| shown(other)));
 }

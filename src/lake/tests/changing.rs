@@ -7,10 +7,11 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, Schema};
 
-use super::fixture::{Place, at, batch, day, metadata, read, row, schema, spec, window};
+use super::fixture::{Place, at, batch, day, read, row, schema, spec, window};
 use crate::lake::{DatasetSpec, Partition, StagedFile, StagedSlice, bucket_of};
 use crate::merge::ReadBefore;
 use crate::pipeline::{Missing, PartitionBy};
+use crate::time::Instant;
 use crate::unit::{Account, UnitKey};
 
 #[tokio::test]
@@ -142,8 +143,10 @@ async fn rows_are_in_the_utc_date_of_their_instant() {
     }
     let expected = [("date=2026-11-19/bucket-00.parquet", 1), ("date=2026-11-20/bucket-00.parquet", 2)];
     assert_eq!(counts, expected.map(|(path, rows)| (path.to_owned(), rows)));
-    let hours: Vec<i64> = metadata(&place.file(day())).row_groups().iter().map(|group| group.num_rows()).collect();
-    assert_eq!(hours, [1, 1], "an hour at half past is an hour of its own");
+    let hours: Vec<Instant> = place.rows().iter().map(|row| row.hour).collect();
+    assert_eq!(hours, [at("2026-11-19T23:30:00Z"), at("00:00"), at("00:30")], "half past is an hour of its own");
+    let later = place.stage(9, Missing::Keep, &[row("00:30", "a", "c", 4)]).await;
+    assert_eq!(place.publish(&[later]).await.hours_changed, [at("00:30")]);
 }
 
 #[tokio::test]

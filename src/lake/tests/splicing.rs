@@ -5,14 +5,16 @@ use std::fs;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
 use parquet::file::metadata::PageIndexPolicy;
 
-use super::fixture::{Place, Row, day, metadata, row, slice, unbatch};
+use super::fixture::{Place, Row, batch, day, metadata, row, slice, unbatch};
+use crate::merge::ReadBefore;
 use crate::pipeline::Missing;
 
-/// Rows of each hour of the day: accounts `a` and `b`, twenty campaigns.
+/// Rows of each hour of the day: accounts `a` and `b`, many campaigns. They are more than share a row group, and the
+/// halves of the day are less.
 fn full_day() -> Vec<Row> {
     let mut rows = Vec::new();
     for hour in 0..24 {
-        for campaign in 0..20 {
+        for campaign in 0..350 {
             for account in ["a", "b"] {
                 rows.push(row(&format!("{hour:02}:00"), account, &format!("c{campaign:03}"), hour * 100 + campaign));
             }
@@ -22,7 +24,7 @@ fn full_day() -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn other_hours_keep_their_bytes_and_their_page_indexes() {
+async fn other_row_groups_keep_their_bytes_and_their_page_indexes() {
     let place = Place::new().await;
     let first = place.stage(0, Missing::Keep, &full_day()).await;
     place.publish(&[first]).await;
@@ -35,9 +37,9 @@ async fn other_hours_keep_their_bytes_and_their_page_indexes() {
     assert_eq!(published.account_hours_changed, [("b".to_owned(), super::fixture::at("05:00"))]);
 
     let (new_bytes, new) = (fs::read(&file).expect("bytes"), metadata(&file));
-    assert_eq!((old.num_row_groups(), new.num_row_groups()), (24, 24));
+    assert_eq!((old.num_row_groups(), new.num_row_groups()), (2, 2));
     let mut spliced = 0;
-    for group in (0..24).filter(|group| *group != 5) {
+    for group in 1..2 {
         for column in 0..6 {
             let chunk =
                 |bytes: &[u8], (start, length): (u64, u64)| bytes[start as usize..(start + length) as usize].to_vec();
@@ -162,4 +164,89 @@ async fn the_footer_tells_pipeline_key_and_schema() {
     let sorting: Vec<i32> =
         metadata.row_group(0).sorting_columns().expect("an order").iter().map(|c| c.column_idx).collect();
     assert_eq!(sorting, [2, 0, 1]);
+}
+
+fn group_rows(place: &Place) -> Vec<i64> {
+    metadata(&place.file(day())).row_groups().iter().map(|group| group.num_rows()).collect()
+}
+
+#[tokio::test]
+async fn which_hours_share_a_row_group_depends_on_the_rows_alone() {
+    let rows = full_day();
+    let of_hour = |hour: usize| &rows[hour * 700..(hour + 1) * 700];
+    let at_once = Place::new().await;
+    let all = at_once.stage(0, Missing::Keep, &rows).await;
+    at_once.publish(&[all]).await;
+    assert_eq!(group_rows(&at_once), [12 * 700, 12 * 700]);
+
+    let one_by_one = Place::new().await;
+    let mut groups = Vec::new();
+    for hour in [0, 1, 2, 23, 22, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 3, 4, 5, 6, 7, 8, 9, 10, 11] {
+        let slice = one_by_one.stage(hour as i64, Missing::Keep, of_hour(hour)).await;
+        let published = one_by_one.publish(&[slice]).await;
+        assert_eq!((published.added, published.hours_changed.len()), (700, 1), "{hour}");
+        groups.push(group_rows(&one_by_one).len());
+    }
+    assert_eq!(groups, [vec![1; 23], vec![2]].concat(), "as few as there can be, at any time");
+    let [one, other] = [&at_once, &one_by_one].map(|place| fs::read(place.file(day())).expect("bytes"));
+    assert!(one == other, "the file tells how it came to be");
+    let mut sorted = rows.clone();
+    sorted.sort();
+    assert_eq!(one_by_one.rows(), sorted);
+}
+
+#[tokio::test]
+async fn hours_that_lost_their_rows_let_the_rest_share_a_row_group() {
+    let place = Place::new().await;
+    let rows = full_day();
+    let first = place.stage(0, Missing::Keep, &rows).await;
+    place.publish(&[first]).await;
+    let (before, mut fewer) = (place.rows().len(), rows);
+    fewer.retain(|row| row.hour != super::fixture::at("05:00"));
+    let second = place.stage(1, Missing::Drop { max_share: 0.5 }, &fewer).await;
+    let published = place.publish(&[second]).await;
+    assert_eq!((published.removed, published.hours_changed), (700, vec![super::fixture::at("05:00")]));
+    assert_eq!((place.rows().len(), group_rows(&place)), (before - 700, vec![23 * 700]));
+}
+
+/// Earlier versions wrote a row group for each hour.
+#[tokio::test]
+async fn row_groups_of_one_hour_each_are_joined_where_something_changes() {
+    let rows = full_day();
+    let place = Place::new().await;
+    let mut writer = place.dataset.begin(day()).expect("a file");
+    let mut sorted = rows.clone();
+    sorted.sort();
+    for hour in sorted.chunks(700) {
+        writer.encode(&batch(hour)).expect("a row group");
+    }
+    writer.finish().expect("a file").commit().expect("in its place");
+    assert_eq!(group_rows(&place), [700; 24]);
+
+    let mut changed = rows.clone();
+    let last = changed.last_mut().expect("a row");
+    (last.clicks, last.spend) = (Some(7), 1_750_000);
+    let hour = place.stage(1, Missing::Keep, &changed[23 * 700..]).await;
+    let published = place.publish(&[hour]).await;
+    assert_eq!((published.changed, published.added, published.rows), (1, 0, 24 * 700));
+    let encoded = Place::new().await;
+    let all = encoded.stage(0, Missing::Keep, &changed).await;
+    encoded.publish(&[all]).await;
+    let [one, other] = [&place, &encoded].map(|place| fs::read(place.file(day())).expect("bytes"));
+    assert!(one == other, "the file tells how it came to be");
+}
+
+#[tokio::test]
+async fn a_file_whose_rows_are_in_no_order_is_refused_and_stays() {
+    let place = Place::new().await;
+    let mut writer = place.dataset.begin(day()).expect("a file");
+    let mixed = [row("05:00", "a", "c", 1), row("04:00", "a", "c", 1), row("06:00", "a", "c", 1)];
+    writer.encode(&batch(&mixed)).expect("a row group");
+    writer.finish().expect("a file").commit().expect("in its place");
+    let before = fs::read(place.file(day())).expect("bytes");
+    let slice = place.stage(1, Missing::Keep, &[row("05:00", "a", "c", 2)]).await;
+    let error = place.dataset.publish(day(), &[slice], &ReadBefore::default(), 1).await.expect_err("not in order");
+    let said = error.report();
+    assert!(said.contains("bucket-00.parquet") && said.contains("not in the order of their hours"), "{said}");
+    assert!(fs::read(place.file(day())).expect("bytes") == before, "the file was touched");
 }
