@@ -10,5 +10,5 @@ connection = duckdb.connect()
 connection.execute("set timezone = 'UTC'")
 began = time.perf_counter()
 connection.execute(f"create view bench as select * from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)")
-rows = connection.execute(sql).fetchall()
-print(len(rows), time.perf_counter() - began)
+rows = connection.execute(sql).to_arrow_table().num_rows
+print(rows, time.perf_counter() - began)

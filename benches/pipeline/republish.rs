@@ -124,7 +124,7 @@ async fn stage(dataset: &Dataset, hour: DateTime<Utc>, rows: usize, version: i64
     let key = UnitKey::new("bench", &accounts, window, Some(fetched_at));
     let batch = hour_of(dataset.schema(), hour, rows, version, fetched_at);
     let proven = dataset.prove(batch, vec![0]).await.expect("sorted").expect("unique");
-    let staged = dataset.stage(&key, proven).await.expect("staged");
+    let staged = dataset.stage(&key, proven, 24).await.expect("staged");
     StagedSlice {
         key,
         accounts: accounts.into_iter().map(|account| account.id).collect(),

@@ -69,7 +69,7 @@ impl Dataset {
             let mut writer = StagedWriter::begin(draft, &unit, &rows.schema())?;
             // A batch for each hour: hours that share one would be decoded once for each of them when chunks are joined.
             for hour in hours {
-                writer.add(&rows, &[hour])?;
+                writer.add(&rows, &[hour], 0)?;
             }
             writer.leave()
         })
@@ -143,6 +143,6 @@ impl<S> Joining<S> {
         };
         self.rows += rows.num_rows() as u64;
         (self.see)(&mut self.learnt, &rows)?;
-        self.writer.add(&rows, &[(hour, 0..rows.num_rows())])
+        self.writer.add(&rows, &[(hour, 0..rows.num_rows())], 0)
     }
 }

@@ -79,11 +79,12 @@ impl Dataset {
     }
 
     /// Makes a unit's rows durable without making them visible. A second stage of the same key replaces the first.
+    /// `beside` is about how many units are published together with it: the more, the less of each is decoded at a time.
     ///
     /// # Errors
     /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage) names the file that cannot be written; nothing is
     /// staged then, or what was staged before.
-    pub async fn stage(&self, key: &UnitKey, rows: Proven) -> Result<StagedFile> {
+    pub async fn stage(&self, key: &UnitKey, rows: Proven, beside: usize) -> Result<StagedFile> {
         let (dataset, key) = (self.clone(), key.clone());
         blocking(move || {
             let path = staged::path(dataset.name(), &key);
@@ -93,7 +94,7 @@ impl Dataset {
                 return Ok(StagedFile { rows: 0, doubles, bytes: 0 });
             }
             let draft = dataset.store().draft(dataset.name(), "stage", &path)?;
-            let bytes = staged::write(draft, &key, &rows, dataset.shape())?;
+            let bytes = staged::write(draft, &key, &rows, dataset.shape(), staged::shared_rows(beside))?;
             Ok(StagedFile { rows: rows.num_rows() as u64, doubles, bytes })
         })
         .await

@@ -27,8 +27,6 @@ use crate::time::Instant;
 
 /// Bytes of small staged files that are kept in memory while their partition is published.
 const KEEP_ALL: u64 = 8 * 1024 * 1024;
-/// Rows of batches that hold several hours that are kept decoded from one hour to the next.
-const KEEP_ROWS: usize = 64 * 1024;
 /// A staged file above this size is read hour by hour.
 const KEEP_ONE: u64 = 1024 * 1024;
 
@@ -94,7 +92,7 @@ async fn open(dataset: &Dataset, slices: &[StagedSlice]) -> Result<HashMap<Strin
         let path = staged::path(dataset.name(), &slice.key);
         let mut reader = StagedReader::open(dataset.store(), path, &slice.key, keep).await?;
         kept += reader.kept();
-        if rows + reader.shared_rows() <= KEEP_ROWS {
+        if rows + reader.shared_rows() <= staged::KEPT_ROWS {
             rows += reader.shared_rows();
             reader.keep_last();
         }

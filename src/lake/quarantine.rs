@@ -46,7 +46,7 @@ impl Dataset {
         blocking(move || {
             let path = path(dataset.name(), &key, fetched_at);
             let draft = dataset.store().draft(dataset.name(), "quarantine", &path)?;
-            staged::write(draft, &key, rows.rows(), dataset.shape()).map(|_| ())
+            staged::write(draft, &key, rows.rows(), dataset.shape(), 0).map(|_| ())
         })
         .await
     }

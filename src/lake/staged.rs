@@ -24,7 +24,11 @@ use crate::error::{Error, Result};
 use crate::merge::{Shape, conform};
 use crate::time::Instant;
 use crate::unit::UnitKey;
-pub(super) use write::{StagedWriter, write};
+pub(super) use write::{StagedWriter, shared_rows, write};
+
+/// Rows of batches that hold several hours that are kept decoded from one hour to the next, of all units that are published
+/// together.
+pub(super) const KEPT_ROWS: usize = 64 * 1024;
 
 /// The footer is looked for in this many bytes at the end first.
 const TAIL: u64 = 16 * 1024;

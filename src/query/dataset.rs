@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::texts::within;
 use crate::error::{Error, Result};
 use crate::lake::{DatasetRecord, Lake};
 use crate::merge::{Shape, log_schema};
@@ -16,7 +17,7 @@ use crate::pipeline::schema::{CAMPAIGNS, HOUR, KEY, RESTATEMENTS, SEEN_AT, VERSI
 pub(super) struct Dataset {
     /// The folder's name, and the table's.
     pub(super) name: String,
-    /// The columns inside the files. Everything but the key may be null, because older files lack newer columns.
+    /// The columns inside the files, as the engine has them. Everything but the key may be null, because older files lack newer columns.
     pub(super) schema: SchemaRef,
     /// The columns that the folders hold, outermost first.
     pub(super) partitions: Vec<(String, DataType)>,
@@ -89,7 +90,7 @@ fn complete_log(datasets: &mut Vec<Dataset>, record: &DatasetRecord) -> Result<(
     let mut fields = log.schema.fields().to_vec();
     for field in wanted.fields() {
         if log.schema.index_of(field.name()).is_err() {
-            fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+            fields.push(Arc::new(within(field).with_nullable(true)));
         }
     }
     log.schema = Arc::new(Schema::new(fields));
@@ -117,7 +118,7 @@ fn read(lake: &Path, record: &DatasetRecord) -> Result<Dataset> {
             true => VERSION_KEY.contains(&name_of_field),
             false => KEY.contains(&name_of_field),
         };
-        Field::new(field.name(), field.data_type().clone(), !key)
+        within(field).with_nullable(!key)
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
     let sorted_by = sorted_by(&name, &record.key, &schema);

@@ -19,7 +19,7 @@ use url::Url;
 use super::dataset::{self, Dataset};
 use super::snapshot::Snapshot;
 use super::table::{LAKE_STORE, LakeTable};
-use super::{QueryInput, as_of, view};
+use super::{QueryInput, as_of, texts, view};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where the tables are found without being said; nobody writes it, so no message shows it.
@@ -97,7 +97,7 @@ impl Engine {
         let plan = self.context.state().create_logical_plan(sql).await.map_err(|error| self.explain(error))?;
         refuse_changes(&plan)?;
         let rows = self.context.execute_logical_plan(plan).await.map_err(|error| self.explain(error))?;
-        rows.execute_stream().await.map_err(|error| self.explain(error))
+        rows.execute_stream().await.map(texts::outside).map_err(|error| self.explain(error))
     }
 
     /// Whether each file was read in one version; see [`Snapshot::verify`].

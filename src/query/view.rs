@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, iden
 use datafusion::prelude::SessionContext;
 
 use super::dataset::Dataset;
+use super::texts::TEXT;
 use crate::pipeline::schema::{CAMPAIGNS, HOUR, SEEN_AT, VALID_FROM, VALID_TO, instant_type};
 
 /// The view's name.
@@ -31,12 +32,12 @@ pub(super) async fn over(context: &SessionContext, datasets: &[Dataset]) -> Resu
 pub(super) async fn over_versions(context: &SessionContext, datasets: &[Dataset]) -> Result<ViewTable> {
     let datasets: Vec<&Dataset> = datasets.iter().filter(|dataset| dataset.holds_versions()).collect();
     let columns = vec![
-        ("platform", DataType::Utf8),
-        ("account_id", DataType::Utf8),
-        ("campaign_id", DataType::Utf8),
-        ("campaign_name", DataType::Utf8),
-        ("status", DataType::Utf8),
-        ("objective", DataType::Utf8),
+        ("platform", TEXT),
+        ("account_id", TEXT),
+        ("campaign_id", TEXT),
+        ("campaign_name", TEXT),
+        ("status", TEXT),
+        ("objective", TEXT),
         ("daily_budget", money_type(&datasets, "daily_budget")),
         (VALID_FROM, instant_type()),
         (VALID_TO, instant_type()),
@@ -72,13 +73,13 @@ async fn union(
 /// ads, so they are floats; money is exact and wide enough for every pipeline's.
 fn columns(spend: DataType) -> Vec<(&'static str, DataType)> {
     vec![
-        ("platform", DataType::Utf8),
-        ("account_id", DataType::Utf8),
-        ("account_name", DataType::Utf8),
-        ("account_timezone", DataType::Utf8),
-        ("currency", DataType::Utf8),
-        ("campaign_id", DataType::Utf8),
-        ("campaign_name", DataType::Utf8),
+        ("platform", TEXT),
+        ("account_id", TEXT),
+        ("account_name", TEXT),
+        ("account_timezone", TEXT),
+        ("currency", TEXT),
+        ("campaign_id", TEXT),
+        ("campaign_name", TEXT),
         (HOUR, instant_type()),
         ("local_hour", DataType::Timestamp(TimeUnit::Microsecond, None)),
         ("utc_offset_minutes", DataType::Int16),
@@ -103,6 +104,7 @@ fn money_type(datasets: &[&Dataset], column: &str) -> DataType {
 
 fn branch(dataset: &Dataset, columns: &[(&'static str, DataType)]) -> Result<Vec<Expr>> {
     let pipeline = dataset.name.strip_suffix(CAMPAIGNS).unwrap_or(&dataset.name);
+    let pipeline = ScalarValue::Utf8View(Some(pipeline.to_owned()));
     let mut expressions = vec![lit(pipeline).alias("pipeline")];
     for (name, wanted) in columns {
         let expression = match found_type(dataset, name) {
@@ -129,7 +131,7 @@ fn is_widened(found: &DataType, wanted: &DataType) -> bool {
 }
 
 fn nothing(columns: &[(&'static str, DataType)]) -> Result<Vec<Expr>> {
-    let mut expressions = vec![null(&DataType::Utf8)?.alias("pipeline")];
+    let mut expressions = vec![null(&TEXT)?.alias("pipeline")];
     for (name, wanted) in columns {
         expressions.push(null(wanted)?.alias(*name));
     }

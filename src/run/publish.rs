@@ -60,6 +60,11 @@ impl Publisher {
         }
     }
 
+    /// The most units that are expected of one partition.
+    pub(super) fn most_together(&self) -> usize {
+        self.partitions.values().map(|waiting| waiting.pending).max().unwrap_or(0)
+    }
+
     /// An expected unit ended without rows to publish.
     pub(super) fn gave_up(&mut self, partitions: &[Partition]) {
         for partition in partitions {

@@ -297,7 +297,7 @@ impl Replay<'_> {
             }
         };
         let empty = empty_hours(self.pipeline, &unit.accounts, taped.window, proven.rows())?;
-        let rows = self.aside.stage(&unit.key, proven).await?.rows;
+        let rows = self.aside.stage(&unit.key, proven, 1).await?.rows;
         Ok(Some(StagedUnit { unit, window: taped.window, fetched_at, rows, requests, empty }))
     }
 

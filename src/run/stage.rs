@@ -139,7 +139,7 @@ impl Worker {
             }
         };
         if let Rows::Held(proven) = rows {
-            self.dataset.stage(&staged.unit.key, proven).await?;
+            self.dataset.stage(&staged.unit.key, proven, self.beside).await?;
         }
         self.recording.keep(tape, header).await;
         self.state.record_staged(&self.lease, &staged).await?;

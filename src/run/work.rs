@@ -98,7 +98,7 @@ impl Run<'_> {
         let halt = self.stop.child_token();
         let (sender, mut receiver) = mpsc::channel(self.environment.workers.max(1));
         let dispatch = Arc::new(Dispatch::new(&self.pipeline, self.fetch.quotas(), units, until));
-        let mut workers = self.spawn_workers(&dispatch, &halt, &sender);
+        let mut workers = self.spawn_workers(&dispatch, &halt, &sender, publisher.most_together());
         drop(sender);
         let mut broken = None;
         while let Some(ended) = receiver.recv().await {
@@ -130,6 +130,7 @@ impl Run<'_> {
         dispatch: &Arc<Dispatch>,
         halt: &CancellationToken,
         sender: &mpsc::Sender<Ended>,
+        beside: usize,
     ) -> JoinSet<()> {
         let mut workers = JoinSet::new();
         for _ in 0..self.environment.workers.clamp(1, dispatch.len().max(1)) {
@@ -144,6 +145,7 @@ impl Run<'_> {
                 recording: self.recording.clone(),
                 halt: halt.clone(),
                 sender: sender.clone(),
+                beside,
             };
             workers.spawn(worker.run());
         }
@@ -322,6 +324,8 @@ pub(super) struct Worker {
     pub(super) recording: Arc<Recording>,
     halt: CancellationToken,
     sender: mpsc::Sender<Ended>,
+    /// About how many units are published together.
+    pub(super) beside: usize,
 }
 
 impl Worker {

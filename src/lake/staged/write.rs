@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 
-use super::{HOURS, KEY};
+use super::{HOURS, KEPT_ROWS, KEY};
 use crate::error::Result;
 use crate::lake::interned::interned;
 use crate::lake::store::{Draft, failed};
@@ -22,16 +22,28 @@ const BATCH_ROWS: usize = 32 * 1024;
 /// Hours share a batch until it has so many rows: a batch of a few rows would be more frame than content.
 const SHARED_ROWS: usize = 4 * 1024;
 
+/// How many rows hours may share a batch up to, where `beside` units are published together: of each of them a decoded
+/// batch is kept from one hour to the next.
+pub(in crate::lake) fn shared_rows(beside: usize) -> usize {
+    SHARED_ROWS.min(KEPT_ROWS / beside.max(1))
+}
+
 /// An hour and its rows in a batch.
 type HourRows = (Instant, Range<usize>);
 
-/// Writes sorted rows and makes them durable; gives the file's size. Blocking.
-pub(in crate::lake) fn write(draft: Draft, key: &UnitKey, rows: &RecordBatch, shape: &Shape) -> Result<u64> {
+/// Writes sorted rows and makes them durable; gives the file's size. Hours share a batch up to `shared` rows. Blocking.
+pub(in crate::lake) fn write(
+    draft: Draft,
+    key: &UnitKey,
+    rows: &RecordBatch,
+    shape: &Shape,
+    shared: usize,
+) -> Result<u64> {
     let hours = shape.hours(rows)?;
     let said = draft.said();
     let rows = interned(rows).map_err(|error| failed(&said, error))?;
     let mut writer = StagedWriter::begin(draft, key, &rows.schema())?;
-    writer.add(&rows, &hours)?;
+    writer.add(&rows, &hours, shared)?;
     writer.commit()
 }
 
@@ -56,9 +68,9 @@ impl StagedWriter {
         Ok(StagedWriter { writer, said, key: key.clone(), batches: Vec::new() })
     }
 
-    /// Adds rows of `hours`, which come after all hours before. Blocking.
-    pub(in crate::lake) fn add(&mut self, rows: &RecordBatch, hours: &[HourRows]) -> Result<()> {
-        for batch in batches_of(hours) {
+    /// Adds rows of `hours`, which come after all hours before and share a batch up to `shared` rows. Blocking.
+    pub(in crate::lake) fn add(&mut self, rows: &RecordBatch, hours: &[HourRows], shared: usize) -> Result<()> {
+        for batch in batches_of(hours, shared) {
             let (Some((_, first)), Some((_, last))) = (batch.first(), batch.last()) else { continue };
             let slice = rows.slice(first.start, last.end - first.start);
             self.writer.write(&slice).map_err(|error| failed(&self.said, error))?;
@@ -92,11 +104,11 @@ impl StagedWriter {
 }
 
 /// The hours of each batch, with their rows: a large hour has batches of its own, small ones share one.
-fn batches_of(hours: &[HourRows]) -> Vec<Vec<HourRows>> {
+fn batches_of(hours: &[HourRows], most: usize) -> Vec<Vec<HourRows>> {
     let mut batches: Vec<Vec<HourRows>> = Vec::new();
     let mut shared = 0;
     for (hour, rows) in hours {
-        if let Some(last) = batches.last_mut().filter(|_| shared + rows.len() <= SHARED_ROWS) {
+        if let Some(last) = batches.last_mut().filter(|_| shared + rows.len() <= most) {
             shared += rows.len();
             last.push((*hour, rows.clone()));
             continue;

@@ -149,7 +149,7 @@ impl Place {
     pub(super) async fn stage_rows(&self, key: &UnitKey, rows: RecordBatch) -> StagedFile {
         let page_starts = (0..rows.num_rows()).collect();
         let proven = self.dataset.prove(rows, page_starts).await.expect("rows").expect("keys");
-        self.dataset.stage(key, proven).await.expect("staged")
+        self.dataset.stage(key, proven, 1).await.expect("staged")
     }
 
     pub(super) async fn publish(&self, slices: &[StagedSlice]) -> crate::lake::Published {

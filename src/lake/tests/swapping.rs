@@ -31,7 +31,7 @@ async fn publish(lake: &Lake, spec: DatasetSpec, rows: &[Row]) {
     let dataset = lake.dataset(spec).await.expect("a dataset");
     let key = UnitKey::from_stored("all");
     let proven = dataset.prove(batch(rows), (0..rows.len()).collect()).await.expect("rows").expect("keys");
-    let staged = dataset.stage(&key, proven).await.expect("staged");
+    let staged = dataset.stage(&key, proven, 1).await.expect("staged");
     let slice = StagedSlice {
         key: key.clone(),
         accounts: ACCOUNTS.map(str::to_owned).into(),

@@ -73,7 +73,7 @@ async fn spliced_columns_of_every_type_are_those_that_were_encoded() {
         for (minute, part) in parts.into_iter().enumerate() {
             let key = UnitKey::from_stored(format!("part-{minute}"));
             let proven = dataset.prove(part, Vec::new()).await.expect("rows").expect("keys");
-            let staged = dataset.stage(&key, proven).await.expect("staged");
+            let staged = dataset.stage(&key, proven, 1).await.expect("staged");
             let slice = StagedSlice { key, rows: staged.rows, ..slice(minute as i64, Missing::Keep, 0) };
             let published = dataset
                 .publish(day(), std::slice::from_ref(&slice), &ReadBefore::default(), 1)

@@ -71,14 +71,14 @@ async fn a_fresh_lake_has_an_empty_view_with_the_same_columns() {
     +--------------------+----------------------+-------------+
     | column_name        | data_type            | is_nullable |
     +--------------------+----------------------+-------------+
-    | pipeline           | Utf8                 | YES         |
-    | platform           | Utf8                 | YES         |
-    | account_id         | Utf8                 | YES         |
-    | account_name       | Utf8                 | YES         |
-    | account_timezone   | Utf8                 | YES         |
-    | currency           | Utf8                 | YES         |
-    | campaign_id        | Utf8                 | YES         |
-    | campaign_name      | Utf8                 | YES         |
+    | pipeline           | Utf8View             | YES         |
+    | platform           | Utf8View             | YES         |
+    | account_id         | Utf8View             | YES         |
+    | account_name       | Utf8View             | YES         |
+    | account_timezone   | Utf8View             | YES         |
+    | currency           | Utf8View             | YES         |
+    | campaign_id        | Utf8View             | YES         |
+    | campaign_name      | Utf8View             | YES         |
     | hour               | Timestamp(µs, "UTC") | YES         |
     | local_hour         | Timestamp(µs)        | YES         |
     | utc_offset_minutes | Int16                | YES         |

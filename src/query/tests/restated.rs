@@ -97,7 +97,7 @@ impl Restated {
         });
         let key = UnitKey::from_stored(format!("shop/{seen_at}"));
         let proven = self.dataset.prove(batch(rows, seen_at), (0..rows.len()).collect()).await;
-        let staged = self.dataset.stage(&key, proven.expect("rows").expect("keys")).await.expect("staged");
+        let staged = self.dataset.stage(&key, proven.expect("rows").expect("keys"), 1).await.expect("staged");
         let slice = StagedSlice {
             not_falling: Default::default(),
             key,

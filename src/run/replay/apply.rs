@@ -112,7 +112,7 @@ impl Replay<'_> {
                 let rows = of_accounts(rows, taken)?;
                 let proven = self.dataset.prove(rows, Vec::new()).await?;
                 let proven = proven.map_err(|undeclared| Error::internal(undeclared.to_string()))?;
-                self.dataset.stage(&key, proven).await?.rows
+                self.dataset.stage(&key, proven, 1).await?.rows
             }
             None => 0,
         };
