@@ -168,7 +168,7 @@ async fn staged(dataset: &Dataset, rows: &RecordBatch, days: i64) -> StagedSlice
     let fetched_at = day() + TimeDelta::days(days);
     let key = UnitKey::new("bench", &accounts, window, Some(fetched_at));
     let proven = dataset.prove(rows.clone(), vec![0]).await.expect("sorted").expect("unique");
-    let staged = dataset.stage(&key, proven).await.expect("staged");
+    let staged = dataset.stage(&key, proven, 1).await.expect("staged");
     StagedSlice {
         key,
         accounts: accounts.into_iter().map(|account| account.id).collect(),

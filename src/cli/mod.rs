@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
 /// faster, but each would hold rows in memory.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads((2 * cores).max(4)).build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(cores.max(2)).build()
 }
 
 fn fail(error: &Error) -> ExitCode {

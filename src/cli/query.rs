@@ -56,23 +56,31 @@ pub(super) async fn query(settings: &Settings, screen: &Screen, arguments: &Quer
     Ok(Outcome::Done)
 }
 
-/// The lake, and the state's tables where there is a state. The ledger of years and thousands of accounts is large: it is
-/// read only for a query whose text names it, else its table is there without rows.
+/// The lake, and the state's tables where there is a state. With years and thousands of accounts these are large: a table is
+/// read only for a query whose text names it, else it is there without rows.
 #[cfg(feature = "query")]
 pub(super) async fn input(settings: &Settings, sql: &str) -> Result<crate::query::QueryInput> {
-    use crate::state::tables::ledger_schema;
+    use crate::state::tables::{finals_schema, ledger_schema, runs_schema, units_schema};
     use arrow::array::RecordBatch;
 
     let mut input = crate::query::QueryInput::new(&settings.lake);
+    let sql = sql.to_lowercase();
     if let Some(state) = settings.known_state().await? {
-        let ledger = match sql.to_lowercase().contains("ledger") {
-            true => state.table_ledger(None, None).await?,
-            false => RecordBatch::new_empty(ledger_schema()),
-        };
-        input.state_tables.push(("ledger".to_owned(), ledger));
-        input.state_tables.push(("ledger_final".to_owned(), state.table_finals().await?));
-        input.state_tables.push(("units".to_owned(), state.table_units().await?));
-        input.state_tables.push(("runs".to_owned(), state.table_runs().await?));
+        for (name, schema) in [
+            ("ledger", ledger_schema()),
+            ("ledger_final", finals_schema()),
+            ("units", units_schema()),
+            ("runs", runs_schema()),
+        ] {
+            let rows = match name {
+                _ if !sql.contains(name) => RecordBatch::new_empty(schema),
+                "ledger" => state.table_ledger(None, None).await?,
+                "ledger_final" => state.table_finals().await?,
+                "units" => state.table_units().await?,
+                _ => state.table_runs().await?,
+            };
+            input.state_tables.push((name.to_owned(), rows));
+        }
     }
     Ok(input)
 }

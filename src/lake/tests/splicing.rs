@@ -250,3 +250,20 @@ async fn a_file_whose_rows_are_in_no_order_is_refused_and_stays() {
     assert!(said.contains("bucket-00.parquet") && said.contains("not in the order of their hours"), "{said}");
     assert!(fs::read(place.file(day())).expect("bytes") == before, "the file was touched");
 }
+
+/// How staged files are cut depends on what else is published with them; the lake's file does not.
+#[tokio::test]
+async fn how_a_unit_was_staged_cannot_be_seen_in_the_lake() {
+    let mut found = Vec::new();
+    for beside in [1, 100, 100_000] {
+        let place = Place::new().await;
+        let slice = slice(0, Missing::Keep, 24 * 700);
+        let proven = place.dataset.prove(batch(&full_day()), Vec::new()).await.expect("rows").expect("keys");
+        let staged = place.dataset.stage(&slice.key, proven, beside).await.expect("staged");
+        assert_eq!(staged.rows, slice.rows);
+        place.publish(&[slice]).await;
+        found.push((staged.bytes, fs::read(place.file(day())).expect("bytes")));
+    }
+    assert!(found[0].0 < found[1].0 && found[1].0 == found[2].0, "an hour of 700 rows has a batch of its own");
+    assert!(found[0].1 == found[1].1 && found[1].1 == found[2].1, "the file tells how it came to be");
+}
