@@ -7,8 +7,8 @@ import duckdb
 
 folder, sql = sys.argv[1:]
 connection = duckdb.connect()
-connection.execute("set timezone = 'UTC'")
+connection.execute("set timezone = 'UTC'; set enable_progress_bar = false")
 began = time.perf_counter()
 connection.execute(f"create view bench as select * from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)")
-rows = connection.execute(sql).to_arrow_table().num_rows
+rows = connection.sql(sql).to_arrow_table().num_rows
 print(rows, time.perf_counter() - began)

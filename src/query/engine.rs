@@ -184,6 +184,8 @@ fn context(input: &QueryInput) -> Result<SessionContext, DataFusionError> {
     options.execution.split_file_groups_by_statistics = true;
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
+    // The lake's files have no such filters, and looking for them takes time for each row group.
+    options.execution.parquet.bloom_filter_on_read = false;
 
     let memory = TrackConsumersPool::new(FairSpillPool::new(input.memory_limit), NAMED_CONSUMERS);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(memory)).build_arc()?;

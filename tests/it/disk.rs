@@ -82,7 +82,7 @@ fn a_full_disk_harms_nothing_and_the_same_command_goes_on() {
 
 #[test]
 fn a_rewrite_that_has_no_room_changes_nothing() {
-    let api = api(&["--accounts", "6", "--campaigns", "4"]);
+    let api = api(&["--accounts", "6", "--campaigns", "100"]);
     let sandbox = Sandbox::new(&api, Some(NOW));
     let Some(disk) = SmallDisk::mount(&sandbox.path().join("data"), "8m") else {
         outside::skip("a_rewrite_that_has_no_room_changes_nothing", "the right to mount a tmpfs");
