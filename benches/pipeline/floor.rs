@@ -46,6 +46,12 @@ struct Action<'a> {
 #[derive(Deserialize)]
 struct Listed {
     data: Vec<ListedAccount>,
+    paging: ListPaging,
+}
+
+#[derive(Deserialize)]
+struct ListPaging {
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -125,9 +131,17 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 async fn download(floor: Floor) -> u64 {
     let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client");
     // Whoever asks for metrics has to know of which accounts.
-    let listed = client.get(format!("{}/v1/accounts?limit=500", floor.url)).send().await.expect("an answer");
-    let listed: Listed = serde_json::from_slice(&listed.bytes().await.expect("a body")).expect("accounts");
-    let accounts: Vec<String> = listed.data.into_iter().map(|account| account.id).collect();
+    let first = format!("{}/v1/accounts?limit=500", floor.url);
+    let (mut url, mut accounts) = (first.clone(), Vec::new());
+    loop {
+        let listed = client.get(&url).send().await.expect("an answer").bytes().await.expect("a body");
+        let listed: Listed = serde_json::from_slice(&listed).expect("accounts");
+        accounts.extend(listed.data.into_iter().map(|account| account.id));
+        match listed.paging.next {
+            Some(next) => url = format!("{first}&cursor={next}"),
+            None => break,
+        }
+    }
     let chains = Arc::new(Mutex::new(floor.chains(&accounts)));
     let rows = Arc::new(AtomicU64::new(0));
     let mut workers = tokio::task::JoinSet::new();

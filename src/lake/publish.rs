@@ -29,6 +29,8 @@ use crate::time::Instant;
 const KEEP_ALL: u64 = 8 * 1024 * 1024;
 /// A staged file above this size is read hour by hour.
 const KEEP_ONE: u64 = 1024 * 1024;
+/// Rows of small hours that are merged in one go: handing each over to another thread takes longer than merging it.
+const TOGETHER: usize = 16 * 1024;
 
 /// Merges `slices` into `partition`; see [`Dataset::publish`].
 pub(super) async fn publish(
@@ -132,12 +134,23 @@ struct Output {
     waiting: Vec<Block>,
 }
 
-/// What is merged before anything after it: a block of the file before with what is staged for hours within it, or one
-/// staged hour outside all blocks.
+/// What is merged before anything after it: a block of the file before with what is staged for hours within it, or staged
+/// hours between two blocks.
 #[derive(Default)]
 struct Stretch {
     old: Option<Block>,
     staged: BTreeSet<Instant>,
+}
+
+/// An hour with its rows in the file before.
+type HourBefore = (Instant, Option<RecordBatch>);
+
+/// An hour on its way: before, with what is staged for it, and what became of it.
+struct HourWork {
+    hour: Instant,
+    old: Option<RecordBatch>,
+    staged: Vec<(usize, StagedHour)>,
+    merged: HourMerge,
 }
 
 impl Job<'_> {
@@ -170,7 +183,14 @@ impl Job<'_> {
             let from = block.map_or(hour, |place| blocks[place].from);
             stretches.entry(from).or_default().staged.insert(hour);
         }
-        stretches.into_values().collect()
+        let mut joined: Vec<Stretch> = Vec::new();
+        for mut stretch in stretches.into_values() {
+            match joined.last_mut() {
+                Some(last) if last.old.is_none() && stretch.old.is_none() => last.staged.append(&mut stretch.staged),
+                _ => joined.push(stretch),
+            }
+        }
+        joined
     }
 
     async fn stretch(&self, stretch: Stretch, claims: &Arc<Claims>, attempt: &mut Attempt) -> Result<()> {
@@ -184,18 +204,19 @@ impl Job<'_> {
         }
         // Until an hour has other rows than before, it is not known whether its block can stay.
         let (mut same, mut is_changed) = (Vec::new(), false);
-        for (hour, old) in hours {
-            let mut merged = self.merge(hour, old.clone(), claims, attempt).await?;
-            if let Some(events) = merged.events.take().filter(|_| self.is_told) {
-                let untraced = std::mem::take(&mut merged.untraced);
-                attempt.events = Some(self.tell(attempt.events.take(), events, untraced).await?);
+        for hours in self.together(hours) {
+            for HourWork { hour, old, mut merged, .. } in self.merge(hours, claims, attempt).await? {
+                if let Some(events) = merged.events.take().filter(|_| self.is_told) {
+                    let untraced = std::mem::take(&mut merged.untraced);
+                    attempt.events = Some(self.tell(attempt.events.take(), events, untraced).await?);
+                }
+                let new = merged.rows.take();
+                if new.is_some() {
+                    is_changed = true;
+                    attempt.published.count(hour, merged);
+                }
+                same.extend(new.or(old).map(|rows| (hour, rows)));
             }
-            let new = merged.rows.take();
-            if new.is_some() {
-                is_changed = true;
-                attempt.published.count(hour, merged);
-            }
-            same.extend(new.or(old).map(|rows| (hour, rows)));
             if is_changed {
                 self.replace(&mut attempt.output, std::mem::take(&mut same)).await?;
             }
@@ -206,6 +227,26 @@ impl Job<'_> {
         }
     }
 
+    /// The hours in runs of few rows, each of which is merged in one go. Of staged files that are not in memory one hour
+    /// is read at a time.
+    fn together(&self, hours: BTreeMap<Instant, Option<RecordBatch>>) -> Vec<Vec<HourBefore>> {
+        let in_memory = self.readers.values().all(|reader| reader.is_whole());
+        let (mut runs, mut rows): (Vec<Vec<HourBefore>>, usize) = (Vec::new(), 0);
+        for (hour, old) in hours {
+            let staged = self.readers.values().map(|reader| reader.rows_of(hour));
+            let own = staged.fold(old.as_ref().map_or(0, RecordBatch::num_rows), usize::saturating_add);
+            rows = rows.saturating_add(own);
+            match runs.last_mut().filter(|_| in_memory && rows <= TOGETHER) {
+                Some(last) => last.push((hour, old)),
+                None => {
+                    runs.push(vec![(hour, old)]);
+                    rows = own;
+                }
+            }
+        }
+        runs
+    }
+
     /// The hours of a block of the file before, with their rows.
     async fn old_hours(&self, block: &Block) -> Result<Vec<(Instant, RecordBatch)>> {
         let Some(file) = self.file.clone() else { return Ok(Vec::new()) };
@@ -214,45 +255,52 @@ impl Job<'_> {
         blocking(move || file.decode_hours(part, groups, &schema)).await
     }
 
+    /// Merges what is staged into some hours.
     async fn merge(
         &self,
-        hour: Instant,
-        old: Option<RecordBatch>,
+        hours: Vec<HourBefore>,
         claims: &Arc<Claims>,
         attempt: &mut Attempt,
-    ) -> Result<HourMerge> {
-        let mut staged: Vec<(usize, StagedHour)> = Vec::new();
-        for (index, claim) in claims.list().iter().enumerate() {
-            let Some(reader) = self.readers.get(claim.key.as_str()) else { continue };
-            staged.extend(reader.read(self.dataset.store(), hour).await?.map(|found| (index, found)));
-        }
-        if staged.is_empty() && (old.is_none() || !claims.asked(hour)) {
-            return Ok(HourMerge::default());
+    ) -> Result<Vec<HourWork>> {
+        let mut all = Vec::with_capacity(hours.len());
+        for (hour, old) in hours {
+            let mut staged: Vec<(usize, StagedHour)> = Vec::new();
+            for (index, claim) in claims.list().iter().enumerate() {
+                let Some(reader) = self.readers.get(claim.key.as_str()) else { continue };
+                staged.extend(reader.read(self.dataset.store(), hour).await?.map(|found| (index, found)));
+            }
+            all.push(HourWork { hour, old, staged, merged: HourMerge::default() });
         }
         let (dataset, claims, bucket) = (self.dataset.clone(), claims.clone(), self.partition.bucket);
         let (strict, read_before) = (self.strict(&claims), self.read_before.clone());
         let (mut tallies, mut fallen) = (std::mem::take(&mut attempt.tallies), std::mem::take(&mut attempt.fallen));
-        let (merged, tallies, fallen) = blocking(move || {
+        let (all, tallies, fallen) = blocking(move || {
             let shape = dataset.shape();
-            let mut arrivals = Vec::with_capacity(staged.len());
-            for (claim, hour) in staged {
-                let rows = hour.decode(shape, bucket, dataset.buckets())?;
-                if rows.num_rows() > 0 {
-                    arrivals.push(Arrival { claim, rows });
+            for work in &mut all {
+                let mut arrivals = Vec::with_capacity(work.staged.len());
+                for (claim, hour) in std::mem::take(&mut work.staged) {
+                    let rows = hour.decode(shape, bucket, dataset.buckets())?;
+                    if rows.num_rows() > 0 {
+                        arrivals.push(Arrival { claim, rows });
+                    }
                 }
-            }
-            for arrival in &arrivals {
-                if let (Some(old), Some(columns)) = (&old, &strict[arrival.claim]) {
-                    let claim = &claims.list()[arrival.claim];
-                    find_fallen(shape, old, arrival, claim, columns, &mut fallen[arrival.claim])?;
+                let old = work.old.as_ref();
+                if arrivals.is_empty() && (old.is_none() || !claims.asked(work.hour)) {
+                    continue;
                 }
+                for arrival in &arrivals {
+                    if let (Some(old), Some(columns)) = (old, &strict[arrival.claim]) {
+                        let claim = &claims.list()[arrival.claim];
+                        find_fallen(shape, old, arrival, claim, columns, &mut fallen[arrival.claim])?;
+                    }
+                }
+                work.merged = merge_hour(shape, work.hour, old, &arrivals, &claims, &read_before, &mut tallies)?;
             }
-            let merged = merge_hour(shape, hour, old.as_ref(), &arrivals, &claims, &read_before, &mut tallies)?;
-            Ok((merged, tallies, fallen))
+            Ok((all, tallies, fallen))
         })
         .await?;
         (attempt.tallies, attempt.fallen) = (tallies, fallen);
-        Ok(merged)
+        Ok(all)
     }
 
     /// The columns that must not fall, one entry per claim.

@@ -171,6 +171,17 @@ impl StagedReader {
         self.whole.as_ref().map_or(0, |bytes| bytes.len() as u64)
     }
 
+    /// Whether all of the file is in memory.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// The rows of `hour`.
+    pub(super) fn rows_of(&self, hour: Instant) -> usize {
+        let hours = self.batches.iter().flat_map(|batch| &batch.hours).filter(|(found, _)| *found == hour);
+        hours.map(|(_, rows)| rows.len()).fold(0, usize::saturating_add)
+    }
+
     /// From now on the batch that was decoded last is kept for the next hour.
     pub(super) fn keep_last(&mut self) {
         self.keeps_last = true;
@@ -215,6 +226,10 @@ impl StagedReader {
             Content::Rows(rows) => return Ok(rows.clone()),
             Content::Bytes(bytes) => bytes,
         };
+        // It may have been decoded since, for an hour that was read at the same time.
+        if let Some(rows) = self.decoded(place) {
+            return Ok(rows);
+        }
         let Batch { block, hours } = &self.batches[place];
         let found = self.decoder.read_record_batch(block, &Buffer::from(bytes.clone()))?;
         let rows = found.ok_or_else(|| broken("a record batch is missing"))?;
