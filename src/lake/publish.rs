@@ -25,9 +25,9 @@ use crate::merge::{
 use crate::pipeline::schema::KEY;
 use crate::time::Instant;
 
-/// Bytes of small staged files that are kept in memory while their partition is published.
+/// Bytes of staged files that are kept in memory while their partition is published, of all of them.
 const KEEP_ALL: u64 = 8 * 1024 * 1024;
-/// A staged file above this size is read hour by hour.
+/// The same, of one of them.
 const KEEP_ONE: u64 = 1024 * 1024;
 /// Rows of small hours that are merged in one go: handing each over to another thread takes longer than merging it.
 const TOGETHER: usize = 16 * 1024;
@@ -88,12 +88,11 @@ fn claim(slice: &StagedSlice) -> Claim {
 
 async fn open(dataset: &Dataset, slices: &[StagedSlice]) -> Result<HashMap<String, Arc<StagedReader>>> {
     let mut readers = HashMap::with_capacity(slices.len());
-    let (mut kept, mut rows) = (0, 0);
+    let mut rows = 0;
+    let keep = KEEP_ONE.min(KEEP_ALL / slices.len().max(1) as u64);
     for slice in slices.iter().filter(|slice| slice.rows > 0) {
-        let keep = if kept < KEEP_ALL { KEEP_ONE } else { 0 };
         let path = staged::path(dataset.name(), &slice.key);
         let mut reader = StagedReader::open(dataset.store(), path, &slice.key, keep).await?;
-        kept += reader.kept();
         if rows + reader.shared_rows() <= staged::KEPT_ROWS {
             rows += reader.shared_rows();
             reader.keep_last();
@@ -227,16 +226,14 @@ impl Job<'_> {
         }
     }
 
-    /// The hours in runs of few rows, each of which is merged in one go. Of staged files that are not in memory one hour
-    /// is read at a time.
+    /// The hours in runs of few rows, each of which is merged in one go.
     fn together(&self, hours: BTreeMap<Instant, Option<RecordBatch>>) -> Vec<Vec<HourBefore>> {
-        let in_memory = self.readers.values().all(|reader| reader.is_whole());
         let (mut runs, mut rows): (Vec<Vec<HourBefore>>, usize) = (Vec::new(), 0);
         for (hour, old) in hours {
             let staged = self.readers.values().map(|reader| reader.rows_of(hour));
             let own = staged.fold(old.as_ref().map_or(0, RecordBatch::num_rows), usize::saturating_add);
             rows = rows.saturating_add(own);
-            match runs.last_mut().filter(|_| in_memory && rows <= TOGETHER) {
+            match runs.last_mut().filter(|_| rows <= TOGETHER) {
                 Some(last) => last.push((hour, old)),
                 None => {
                     runs.push(vec![(hour, old)]);

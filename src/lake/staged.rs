@@ -64,6 +64,10 @@ pub(super) struct StagedReader {
     batches: Vec<Batch>,
     /// The whole file, where it is small.
     whole: Option<Bytes>,
+    /// How many bytes are read at once of a file that is larger.
+    at_once: u64,
+    /// What was read last of it, and where it begins.
+    ahead: Mutex<(u64, Bytes)>,
     /// The batch that was decoded last, by its place: the next hour is mostly in the same.
     last: Mutex<Option<(usize, RecordBatch)>>,
     /// Whether that may be kept.
@@ -105,7 +109,8 @@ pub(super) enum Found {
 }
 
 impl StagedReader {
-    /// Opens a unit's file at `path`. A file of up to `keep` bytes is read at once and kept in memory.
+    /// Opens a unit's file at `path`. A file of up to `keep` bytes is read at once and kept in memory; of a larger one so
+    /// much is read at once.
     pub(super) async fn open(store: &Store, path: String, key: &UnitKey, keep: u64) -> Result<StagedReader> {
         let shown = store.shown(&path);
         match StagedReader::find(store, path, key, keep).await? {
@@ -146,8 +151,17 @@ impl StagedReader {
         let whole = (tail.len() as u64 == stat.size).then_some(tail);
         let Footer { schema, version, dictionaries, batches, .. } = footer;
         let decoder = FileDecoder::new(schema, version);
-        let mut reader =
-            StagedReader { path, stat, decoder, batches, whole, last: Mutex::default(), keeps_last: false };
+        let mut reader = StagedReader {
+            path,
+            stat,
+            decoder,
+            batches,
+            whole,
+            at_once: keep,
+            ahead: Mutex::default(),
+            last: Mutex::default(),
+            keeps_last: false,
+        };
         for block in &dictionaries {
             let bytes = reader.bytes(store, block).await?;
             if let Err(error) = reader.decoder.read_dictionary(block, &Buffer::from(bytes)) {
@@ -160,20 +174,26 @@ impl StagedReader {
     async fn bytes(&self, store: &Store, block: &Block) -> Result<Bytes> {
         let begin = block.offset() as u64;
         let end = begin + block.metaDataLength() as u64 + block.bodyLength() as u64;
-        match &self.whole {
-            Some(whole) => Ok(whole.slice(begin as usize..end as usize)),
-            None => store.read_range(&self.path, &self.stat, begin..end).await,
+        if let Some(whole) = &self.whole {
+            return Ok(whole.slice(begin as usize..end as usize));
         }
-    }
-
-    /// The file's bytes in memory.
-    pub(super) fn kept(&self) -> u64 {
-        self.whole.as_ref().map_or(0, |bytes| bytes.len() as u64)
-    }
-
-    /// Whether all of the file is in memory.
-    pub(super) fn is_whole(&self) -> bool {
-        self.whole.is_some()
+        let within = |from: u64, bytes: &Bytes| {
+            let (from, to) = (begin.checked_sub(from)? as usize, end.checked_sub(from)? as usize);
+            (to <= bytes.len()).then(|| bytes.slice(from..to))
+        };
+        let known = {
+            let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            within(ahead.0, &ahead.1)
+        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        // The batches after this one are asked for next.
+        let until = (begin + self.at_once).clamp(end, self.stat.size.max(end));
+        let bytes = store.read_range(&self.path, &self.stat, begin..until).await?;
+        let own = bytes.slice(..(end - begin) as usize);
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = (begin, bytes);
+        Ok(own)
     }
 
     /// The rows of `hour`.

@@ -117,12 +117,18 @@ impl Publisher {
     /// A partition was published with `slices`: the units that are through now.
     pub(super) fn published(&mut self, published: &Published, slices: &[StagedSlice]) -> Vec<Through> {
         let mut through = Vec::new();
+        let mut changed: HashMap<&str, Vec<Instant>> = HashMap::new();
+        for (account, hour) in &published.account_hours_changed {
+            changed.entry(account).or_default().push(*hour);
+        }
         for slice in slices {
             let Some(open) = self.units.get_mut(&slice.key) else { continue };
             open.left = open.left.saturating_sub(1);
-            let own =
-                |change: &&(String, Instant)| slice.accounts.contains(&change.0) && slice.window.contains(change.1);
-            open.changed.extend(published.account_hours_changed.iter().filter(own).cloned());
+            for account in &slice.accounts {
+                let hours = changed.get(account.as_str()).into_iter().flatten();
+                let own = hours.filter(|hour| slice.window.contains(**hour));
+                open.changed.extend(own.map(|hour| (account.clone(), *hour)));
+            }
             if let Some(refused) = published.refused.iter().find(|refused| refused.key == slice.key) {
                 open.refused = Some(refused.clone());
             }

@@ -267,3 +267,24 @@ async fn how_a_unit_was_staged_cannot_be_seen_in_the_lake() {
     assert!(found[0].0 < found[1].0 && found[1].0 == found[2].0, "an hour of 700 rows has a batch of its own");
     assert!(found[0].1 == found[1].1 && found[1].1 == found[2].1, "the file tells how it came to be");
 }
+
+/// With so many slices, of a large one only some hours are read at once.
+#[tokio::test]
+async fn many_slices_are_published_together() {
+    let place = Place::new().await;
+    let mut rows = full_day();
+    let large = slice(0, Missing::Keep, rows.len() as u64);
+    let proven = place.dataset.prove(batch(&rows), Vec::new()).await.expect("rows").expect("keys");
+    let staged = place.dataset.stage(&large.key, proven, 1).await.expect("staged");
+    let mut slices = vec![large];
+    for number in 1..300 {
+        let small = row("05:00", "a", &format!("z{number:03}"), number);
+        slices.push(place.stage(number, Missing::Keep, std::slice::from_ref(&small)).await);
+        rows.push(small);
+    }
+    assert!(staged.bytes > 3 * 8 * 1024 * 1024 / 300, "{} bytes are read at once", staged.bytes);
+    let published = place.publish(&slices).await;
+    assert_eq!((published.added, published.hours_changed.len()), (rows.len() as u64, 24));
+    rows.sort();
+    assert_eq!(place.rows(), rows);
+}
