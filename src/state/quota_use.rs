@@ -176,13 +176,14 @@ impl QuotaTurn {
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.opened.in_turn = true;
         let begun = Moment::now();
-        loop {
-            match execute(&mut self.opened.connection, "BEGIN IMMEDIATE").await {
+        self.version = loop {
+            // Asked for in one go: there is a turn for each request, and each question is one for another thread.
+            let both = sqlx::raw_sql("BEGIN IMMEDIATE; PRAGMA data_version");
+            match both.fetch_one(&mut self.opened.connection).await {
                 Err(error) if asks_again(&error, begun) => {}
-                result => break result?,
+                row => break row?.try_get(0)?,
             }
-        }
-        self.version = self.opened.version().await?;
+        };
         self.others_wrote = self.opened.left != Some(self.version);
         Ok(())
     }
