@@ -2,9 +2,9 @@
 //! what changed goes into the restatement log.
 //!
 //! Bytes are read by the async side, decoded, merged and written by blocking tasks; one hour is in memory at a time, or
-//! the few rows of hours that share a row group. An attempt writes optimistically. If a slice is refused (by the guard, or because values fell that may not), the attempt's
-//! temporary is thrown away and the partition is merged once more without that slice; what a slice would erase, or let
-//! fall, does not depend on the other slices, so two attempts are enough.
+//! the few rows of hours that share a row group. An attempt writes optimistically. If a slice is refused (by the guard, or
+//! because values fell that may not), the attempt's temporary is thrown away and the partition is merged once more without
+//! that slice; what a slice would erase, or let fall, does not depend on the other slices, so two attempts are enough.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
