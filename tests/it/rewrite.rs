@@ -204,9 +204,9 @@ fn walk(folder: &std::path::Path) -> usize {
 
 #[test]
 fn what_is_staged_must_be_published_first_and_a_run_is_not_disturbed() {
-    let api = api(&["--accounts", "4", "--campaigns", "3", "--latency", "12ms"]);
+    let api = api(&["--accounts", "4", "--campaigns", "3", "--latency", "40ms"]);
     let sandbox = Sandbox::new(&api, Some(NOW));
-    let backfill = quick(&["backfill", "demo", "--from", "2026-11-11", "--to", "2026-11-14", "--workers", "3"]);
+    let backfill = quick(&["backfill", "demo", "--from", "2026-11-06", "--to", "2026-11-14", "--workers", "3"]);
     let running = Running::start(sandbox.command(&backfill));
     wait_until("something is staged", || staged(&sandbox).iter().filter(|name| name.ends_with(".arrow")).count() >= 4);
     let ran = sandbox.run(&["rewrite", "demo"]).expect_code(4);
