@@ -150,8 +150,8 @@ impl Rest<'_> {
         Some((hour, minute, second))
     }
 }
-/// What a text of a column of moments said. Reading one takes as long as reading three numbers, and rows of one campaign
-/// mostly say the same.
+
+/// What a text of a column of moments said: rows of one campaign mostly say the same, and reading it is dear.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastMoment {
     text: String,
