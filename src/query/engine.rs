@@ -188,7 +188,9 @@ fn context(input: &QueryInput) -> Result<SessionContext, DataFusionError> {
     options.execution.parquet.bloom_filter_on_read = false;
 
     let memory = TrackConsumersPool::new(FairSpillPool::new(input.memory_limit), NAMED_CONSUMERS);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(memory)).build_arc()?;
+    // A list of files is not kept from one scan of a table to the next, which may hold fast further ones.
+    let runtime =
+        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(memory)).with_object_list_cache_limit(0).build_arc()?;
     let lake = Url::parse(LAKE_STORE).map_err(|error| DataFusionError::External(Box::new(error)))?;
     runtime.register_object_store(&lake, Arc::new(LocalFileSystem::new_with_prefix(&input.lake)?));
     Ok(SessionContext::new_with_config_rt(config, runtime))

@@ -2,8 +2,8 @@
 //!
 //! Each pipeline is a table, `campaign_hours` is a view of what all have in common, and the state's tables come
 //! from the caller. Order of a query: `dataset` reads what the lake says of itself, `engine` makes the tables
-//! (`table`, `view`, for an earlier moment `as_of`) and checks and plans the text, `snapshot` holds the files fast while
-//! they are read, `texts` says what a text is within the engine, `output` writes rows as they come. Nothing can be changed by
+//! (`table`, `view`, for an earlier moment `as_of`) and checks and plans the text, `snapshot` holds the files that are wanted
+//! (`folders`) fast while they are read, `texts` says what a text is within the engine, `output` writes rows as they come. Nothing can be changed by
 //! a query.
 //!
 //! | column of `campaign_hours` | type |
@@ -22,6 +22,7 @@ mod as_of;
 mod changes;
 mod dataset;
 mod engine;
+mod folders;
 mod output;
 mod snapshot;
 mod table;

@@ -5,7 +5,7 @@
 //! the old footer's offsets would then be read out of the new bytes: an error at best, wrong values at worst. The
 //! engine does not notice, since it never compares sizes or ETags after the listing.
 //!
-//! So before a dataset is read, each of its files gets a second name (a hard link) below
+//! So before a dataset is read, each of its files that the question can want gets a second name (a hard link) below
 //! `<lake>/_snapshots/<process>-<number>/`, and the engine reads there. A link costs no space and a few microseconds,
 //! names one version of a file whatever becomes of the first name, and keeps that version's bytes until it is removed.
 //! The links end in `.pinned`, so that another engine's glob over the whole lake does not see rows twice.
@@ -21,7 +21,7 @@
 //! Where links cannot be made (a read-only lake, some network file systems), the files are read in place, and at the
 //! end their sizes and times are compared with those at the beginning: a difference is an error.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,16 +56,9 @@ struct State {
     folder: Folder,
     /// What the datasets' records said when the query began.
     records: HashMap<String, DatasetRecord>,
-    places: HashMap<String, Place>,
-    files: Vec<Held>,
+    /// Where each file that was asked for is read, by its place in the lake.
+    read: BTreeMap<PathBuf, PathBuf>,
     in_place: Vec<Seen>,
-}
-
-/// A file of the lake, and where this query reads it.
-#[derive(Debug)]
-struct Held {
-    published: PathBuf,
-    read: PathBuf,
 }
 
 #[derive(Debug, Default)]
@@ -105,18 +98,22 @@ impl Snapshot {
         state.records.insert(record.pipeline.clone(), record.clone());
     }
 
-    /// Holds fast all files of `dataset`, whose folders are named `<partition>=<value>`, `partitions` deep. A second
-    /// call finds the same versions. Blocks on the file system.
-    pub(super) fn pin(&self, dataset: &str, partitions: &[String]) -> Result<Place> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = state.places.get(dataset) {
-            return Ok(place.clone());
-        }
-        let root = self.lake.join(dataset);
-        let mut files = Vec::new();
+    /// The published files of `dataset`, whose folders are named `<partition>=<value>`, `partitions` deep; relative to it.
+    /// Blocks on the file system.
+    pub(super) fn files(&self, dataset: &str, partitions: &[String]) -> Result<Vec<PathBuf>> {
+        let (root, mut files) = (self.lake.join(dataset), Vec::new());
         list(&root, Path::new(""), partitions, &mut files)
             .map_err(|error| Error::storage(format!("cannot list `{}`", root.display())).because(error))?;
-        let place = match self.link(&mut state.folder, dataset, &files) {
+        Ok(files)
+    }
+
+    /// Holds fast `files` of `dataset`. What an earlier call has held stays in that version. Blocks on the file system.
+    pub(super) fn pin(&self, dataset: &str, files: &[PathBuf]) -> Result<Place> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let root = self.lake.join(dataset);
+        let all = files.iter().map(PathBuf::as_path);
+        let new: Vec<&Path> = all.filter(|file| !state.read.contains_key(&root.join(file))).collect();
+        let place = match self.link(&mut state.folder, dataset, &new) {
             Ok(links) => Place::Links(links),
             Err(error) => {
                 tracing::debug!(dataset, %error, "no links can be made here: reading the lake in place");
@@ -133,14 +130,13 @@ impl Snapshot {
             )
             .hint("run the query again"));
         }
-        for file in files {
+        for file in new {
             let read = match &place {
-                Place::Links(links) => link_of(&links.join(dataset), &file),
-                Place::Lake => root.join(&file),
+                Place::Links(links) => link_of(&links.join(dataset), file),
+                Place::Lake => root.join(file),
             };
-            state.files.push(Held { published: root.join(file), read });
+            state.read.insert(root.join(file), read);
         }
-        state.places.insert(dataset.to_owned(), place.clone());
         Ok(place)
     }
 
@@ -149,7 +145,7 @@ impl Snapshot {
         serde_json::from_slice::<DatasetRecord>(&text).is_ok_and(|found| found == *record)
     }
 
-    fn link(&self, folder: &mut Folder, dataset: &str, files: &[PathBuf]) -> io::Result<PathBuf> {
+    fn link(&self, folder: &mut Folder, dataset: &str, files: &[&Path]) -> io::Result<PathBuf> {
         if let Folder::NotTried = folder {
             *folder = match LockedFolder::create(&self.lake.join(FOLDER)) {
                 Ok(locked) => Folder::Locked(locked),
@@ -160,14 +156,13 @@ impl Snapshot {
             };
         }
         let Folder::Locked(locked) = folder else { return Err(io::ErrorKind::Unsupported.into()) };
-        let links = locked.path.join(dataset);
-        std::fs::create_dir(&links)?;
+        let (root, links) = (self.lake.join(dataset), locked.path.join(dataset));
+        let parents: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        for parent in std::iter::once(Path::new("")).chain(parents) {
+            std::fs::create_dir_all(links.join(parent))?;
+        }
         for file in files {
-            let link = link_of(&links, file);
-            if let Some(parent) = link.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            match std::fs::hard_link(self.lake.join(dataset).join(file), link) {
+            match std::fs::hard_link(root.join(file), link_of(&links, file)) {
                 // Taken out of the lake since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => result?,
@@ -192,10 +187,10 @@ impl Snapshot {
     /// The first file that is no Parquet, for an error that the engine gave without a name. Blocks on the file system.
     pub(super) fn damaged(&self) -> Option<PathBuf> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let damaged = state.files.iter().find(|held| {
-            File::open(&held.read).is_ok_and(|file| ParquetMetaDataReader::new().parse_and_finish(&file).is_err())
+        let damaged = state.read.iter().find(|(_, read)| {
+            File::open(read).is_ok_and(|file| ParquetMetaDataReader::new().parse_and_finish(&file).is_err())
         });
-        damaged.map(|held| held.published.clone())
+        damaged.map(|(published, _)| published.clone())
     }
 }
 

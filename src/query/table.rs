@@ -23,18 +23,20 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::dataset::Dataset;
+use super::folders;
 use super::snapshot::{PINNED, PUBLISHED, Place, Snapshot};
+use crate::error::Error;
 
 /// Where the engine finds the lake itself.
 pub(super) const LAKE_STORE: &str = "lake://published/";
 /// Where the engine finds the snapshot's links.
 const LINKS_STORE: &str = "lake://pinned/";
 
-/// One dataset, readable by the engine. Its files are held fast by the snapshot when it is first scanned.
+/// One dataset, readable by the engine. The snapshot holds fast what a scan can want of it when the scan is planned.
 #[derive(Debug)]
 pub(super) struct LakeTable {
     name: String,
-    partitions: Vec<String>,
+    partitions: Vec<(String, DataType)>,
     dated_by: Option<&'static str>,
     snapshot: Arc<Snapshot>,
     links: ListingTable,
@@ -49,7 +51,7 @@ impl LakeTable {
         }
         Ok(LakeTable {
             name: dataset.name.clone(),
-            partitions: dataset.partitions.iter().map(|(name, _)| name.clone()).collect(),
+            partitions: dataset.partitions.clone(),
             dated_by: dataset.dated_by(),
             snapshot,
             links: listing(dataset, LINKS_STORE, PINNED)?,
@@ -57,12 +59,19 @@ impl LakeTable {
         })
     }
 
-    async fn pin(&self) -> Result<Place> {
+    /// Holds fast the files that can have rows for which `filters` hold.
+    async fn pin(&self, filters: &[Expr]) -> Result<Place> {
         let (snapshot, name, partitions) = (Arc::clone(&self.snapshot), self.name.clone(), self.partitions.clone());
-        tokio::task::spawn_blocking(move || snapshot.pin(&name, &partitions))
-            .await
-            .map_err(|error| DataFusionError::External(Box::new(error)))?
-            .map_err(|error| DataFusionError::External(Box::new(error)))
+        let filters = filters.to_vec();
+        let external = |error: Error| DataFusionError::External(Box::new(error));
+        tokio::task::spawn_blocking(move || {
+            let names: Vec<String> = partitions.iter().map(|(name, _)| name.clone()).collect();
+            let files = snapshot.files(&name, &names).map_err(external)?;
+            let files = folders::wanted(files, &partitions, &filters)?;
+            snapshot.pin(&name, &files).map_err(external)
+        })
+        .await
+        .map_err(|error| DataFusionError::External(Box::new(error)))?
     }
 }
 
@@ -107,7 +116,7 @@ impl TableProvider for LakeTable {
             all.push(equality_of_utc_hour_as_range(filter)?);
             all.extend(self.dated_by.and_then(|dated_by| implied_for_date(filter, dated_by)));
         }
-        match self.pin().await? {
+        match self.pin(&all).await? {
             Place::Links(folder) => {
                 let store = Arc::new(LocalFileSystem::new_with_prefix(folder)?);
                 let url = Url::parse(LINKS_STORE).map_err(|error| DataFusionError::External(Box::new(error)))?;

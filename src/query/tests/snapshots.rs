@@ -7,7 +7,7 @@ use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 
 use super::lake::{Lake, Row};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 use crate::query::engine::Engine;
 use crate::query::rows;
 use crate::query::snapshot::{Place, Snapshot};
@@ -15,7 +15,7 @@ use crate::query::snapshot::{Place, Snapshot};
 const SUM: &str = "select sum(impressions) from demo where impressions >= 0";
 const BEFORE: i64 = 25056;
 
-async fn sum(engine: &Engine, publish: impl FnOnce()) -> Result<i64, String> {
+async fn sum(engine: &Engine, publish: impl FnOnce()) -> std::result::Result<i64, String> {
     let mut stream = engine.stream(SUM).await.expect("a plan");
     publish();
     let mut sums = Vec::new();
@@ -30,6 +30,12 @@ fn publish_other_days(lake: &Lake) {
     for date in ["2026-11-18", "2026-11-19", "2026-11-20"] {
         lake.publish("demo", date, &[Row { hour: 1, campaign: 1, impressions: 1, spend: 1 }]);
     }
+}
+
+/// Holds fast all files of `demo`.
+fn pinned(snapshot: &Snapshot) -> Result<Place> {
+    let files = snapshot.files("demo", &["date".to_owned()])?;
+    snapshot.pin("demo", &files)
 }
 
 fn links(lake: &Lake) -> PathBuf {
@@ -91,6 +97,68 @@ async fn only_what_a_query_reads_is_linked() {
     assert_eq!(names, ["demo", "lock"]);
 }
 
+#[tokio::test]
+async fn only_days_that_a_query_wants_are_linked() {
+    let lake = Lake::with_two_pipelines();
+    let engine = Engine::open(&lake.input()).await.expect("engine");
+    let mine = links(&lake).join(format!("{}-0", std::process::id()));
+    let linked = |dataset: &str| {
+        let names = std::fs::read_dir(mine.join(dataset)).expect("snapshot").flatten();
+        let mut names: Vec<String> = names.map(|entry| entry.file_name().into_string().expect("text")).collect();
+        names.sort();
+        names
+    };
+    let _one = engine.stream("select spend from demo where date = '2026-11-19'").await.expect("plan");
+    assert_eq!(linked("demo"), ["date=2026-11-19"]);
+    let _more = engine.stream("select spend from demo where hour < '2026-11-19T00:00:00Z'").await.expect("plan");
+    assert_eq!(linked("demo"), ["date=2026-11-18", "date=2026-11-19"]);
+    let hours = r#"select spend from "shop-ads" where utc_hour = 9 and date >= '2026-11-20'"#;
+    let _hours = engine.stream(hours).await.expect("plan");
+    let files = engine.stream(hours).await.expect("plan").schema();
+    assert_eq!(files.fields().len(), 1);
+    assert_eq!(linked("shop-ads/date=2026-11-20"), ["utc_hour=09"]);
+}
+
+#[tokio::test]
+async fn each_scan_of_a_query_finds_its_own_days() {
+    let lake = Lake::with_two_pipelines();
+    let all: Vec<(i64, i64)> = answers(&lake, "select date, impressions from demo").await;
+    let by_parts = "select date, impressions from demo where date = '2026-11-18' union all \
+                    select date, impressions from demo where date = '2026-11-19' union all \
+                    select date, impressions from demo where date > '2026-11-19'";
+    assert!(all.iter().map(|(day, _)| day).collect::<std::collections::BTreeSet<_>>().len() > 1, "{all:?}");
+    assert_eq!(answers(&lake, by_parts).await, all);
+}
+
+/// Days and impressions, in order.
+async fn answers(lake: &Lake, sql: &str) -> Vec<(i64, i64)> {
+    let sql = format!("select cast(cast(date as int) as bigint), impressions from ({sql})");
+    let mut found = Vec::new();
+    for batch in rows(lake.input(), &sql).await.expect("an answer") {
+        let column = |place: usize| batch.column(place).as_primitive::<Int64Type>().values().to_vec();
+        found.extend(column(0).into_iter().zip(column(1)));
+    }
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn what_was_held_first_stays_when_more_is_held() {
+    let lake = Lake::with_two_pipelines();
+    let snapshot = Snapshot::new(&lake.path());
+    let day = PathBuf::from("date=2026-11-19/bucket-00.parquet");
+    let Ok(Place::Links(folder)) = snapshot.pin("demo", std::slice::from_ref(&day)) else { panic!("no links") };
+    let link = |day: &str| std::fs::read(folder.join(format!("demo/date={day}/bucket-00.pinned"))).expect("a link");
+    let before = link("2026-11-19");
+    publish_other_days(&lake);
+    let Ok(Place::Links(again)) = pinned(&snapshot) else { panic!("no links") };
+    assert_eq!(again, folder);
+    assert_eq!(link("2026-11-19"), before);
+    let published = |day: &str| std::fs::read(lake.path().join(format!("demo/date={day}/bucket-00.parquet")));
+    assert_ne!(published("2026-11-19").expect("a file"), before);
+    assert_eq!(published("2026-11-18").expect("a file"), link("2026-11-18"));
+}
+
 #[test]
 fn what_an_ended_query_left_is_removed_and_a_living_ones_links_are_not() {
     let lake = Lake::with_two_pipelines();
@@ -101,12 +169,11 @@ fn what_an_ended_query_left_is_removed_and_a_living_ones_links_are_not() {
     let beginning = links(&lake).join("999999-1");
     std::fs::create_dir(&beginning).expect("folder");
 
-    let partitions = ["date".to_owned()];
     let first = Snapshot::new(&lake.path());
-    let Place::Links(first_links) = first.pin("demo", &partitions).expect("pin") else { panic!("no links") };
+    let Ok(Place::Links(first_links)) = pinned(&first) else { panic!("no links") };
     assert!(!dead.exists() && !beginning.exists());
     let second = Snapshot::new(&lake.path());
-    let Place::Links(second_links) = second.pin("demo", &partitions).expect("pin") else { panic!("no links") };
+    let Ok(Place::Links(second_links)) = pinned(&second) else { panic!("no links") };
     assert_ne!(first_links, second_links);
     let file = "demo/date=2026-11-19/bucket-00.pinned";
     assert!(first_links.join(file).is_file() && second_links.join(file).is_file());
@@ -122,15 +189,15 @@ fn a_dataset_that_was_rewritten_since_the_query_began_is_not_read() {
     let path = lake.path().join("demo/_hourmark.json");
     let text = std::fs::read_to_string(&path).expect("a record");
     let record = serde_json::from_str(&text).expect("a record");
-    let pinned = |text: String| {
+    let pinned_with = |text: String| {
         let snapshot = Snapshot::new(&lake.path());
         snapshot.expect(&record);
         std::fs::write(&path, text).expect("a record");
-        snapshot.pin("demo", &["date".to_owned()]).map(|_| ())
+        pinned(&snapshot).map(|_| ())
     };
-    pinned(text.clone()).expect("the same form");
+    pinned_with(text.clone()).expect("the same form");
     assert!(text.contains("\"buckets\":1"), "{text}");
-    let error = pinned(text.replace("\"buckets\":1", "\"buckets\":8")).expect_err("another form");
+    let error = pinned_with(text.replace("\"buckets\":1", "\"buckets\":8")).expect_err("another form");
     insta::assert_snapshot!(error.report(), @r"
     the dataset `demo` was rewritten while it was read
       hint: run the query again
@@ -146,7 +213,7 @@ fn temporary_and_foreign_files_are_not_linked() {
     }
     std::fs::write(lake.path().join("demo/bucket-00.parquet"), "").expect("file");
     let snapshot = Snapshot::new(&lake.path());
-    let Place::Links(folder) = snapshot.pin("demo", &["date".to_owned()]).expect("pin") else { panic!("no links") };
+    let Ok(Place::Links(folder)) = pinned(&snapshot) else { panic!("no links") };
     let names = |path: PathBuf| std::fs::read_dir(path).expect("folder").count();
     assert_eq!(names(folder.join("demo")), 3);
     assert_eq!(names(folder.join("demo/date=2026-11-19")), 1);
