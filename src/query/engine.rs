@@ -13,12 +13,12 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::dataset::{self, Dataset};
+use super::held::HeldFiles;
 use super::snapshot::Snapshot;
-use super::table::{LAKE_STORE, LakeTable};
+use super::table::{LakeTable, STORE};
 use super::{QueryInput, as_of, texts, view};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -44,12 +44,9 @@ impl Engine {
         if input.as_of.is_some() {
             as_of::warn_of_pending(&input.lake, &datasets).await?;
         }
-        let mut engine = Engine {
-            context: context(input).map_err(|error| internal("start the query engine", error))?,
-            snapshot: Arc::new(Snapshot::new(&input.lake)),
-            tables: Vec::new(),
-            datasets: Vec::new(),
-        };
+        let snapshot = Arc::new(Snapshot::new(&input.lake));
+        let context = context(input, &snapshot).map_err(|error| internal("start the query engine", error))?;
+        let mut engine = Engine { context, snapshot, tables: Vec::new(), datasets: Vec::new() };
         engine.register(&datasets, input).await.map_err(|error| internal("make the lake's tables", error))?;
         engine.datasets = datasets;
         Ok(engine)
@@ -90,6 +87,12 @@ impl Engine {
     /// What the lake holds.
     pub(super) fn datasets(&self) -> &[Dataset] {
         &self.datasets
+    }
+
+    /// What it holds fast.
+    #[cfg(test)]
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// Checks and plans `sql`, and starts it. Only statements that read are let through.
@@ -170,8 +173,8 @@ impl Engine {
     }
 }
 
-/// A session in UTC, with bounded memory, over the lake's files and no others.
-fn context(input: &QueryInput) -> Result<SessionContext, DataFusionError> {
+/// A session in UTC, with bounded memory, over what `snapshot` holds and no other files.
+fn context(input: &QueryInput, snapshot: &Arc<Snapshot>) -> Result<SessionContext, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -191,8 +194,8 @@ fn context(input: &QueryInput) -> Result<SessionContext, DataFusionError> {
     // A list of files is not kept from one scan of a table to the next, which may hold fast further ones.
     let runtime =
         RuntimeEnvBuilder::new().with_memory_pool(Arc::new(memory)).with_object_list_cache_limit(0).build_arc()?;
-    let lake = Url::parse(LAKE_STORE).map_err(|error| DataFusionError::External(Box::new(error)))?;
-    runtime.register_object_store(&lake, Arc::new(LocalFileSystem::new_with_prefix(&input.lake)?));
+    let store = Url::parse(STORE).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    runtime.register_object_store(&store, Arc::new(HeldFiles::of(Arc::clone(snapshot))));
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 

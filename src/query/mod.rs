@@ -3,7 +3,7 @@
 //! Each pipeline is a table, `campaign_hours` is a view of what all have in common, and the state's tables come
 //! from the caller. Order of a query: `dataset` reads what the lake says of itself, `engine` makes the tables
 //! (`table`, `view`, for an earlier moment `as_of`) and checks and plans the text, `snapshot` holds the files that are wanted
-//! (`folders`) fast while they are read, `texts` says what a text is within the engine, `output` writes rows as they come. Nothing can be changed by
+//! (`folders`) fast while they are read (`held`), `texts` says what a text is within the engine, `output` writes rows as they come. Nothing can be changed by
 //! a query.
 //!
 //! | column of `campaign_hours` | type |
@@ -23,6 +23,7 @@ mod changes;
 mod dataset;
 mod engine;
 mod folders;
+mod held;
 mod output;
 mod snapshot;
 mod table;

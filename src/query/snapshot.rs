@@ -5,10 +5,11 @@
 //! the old footer's offsets would then be read out of the new bytes: an error at best, wrong values at worst. The
 //! engine does not notice, since it never compares sizes or ETags after the listing.
 //!
-//! So before a dataset is read, each of its files that the question can want gets a second name (a hard link) below
-//! `<lake>/_snapshots/<process>-<number>/`, and the engine reads there. A link costs no space and a few microseconds,
+//! So before a dataset is read, each of its files that the question can want gets a second name (a hard link) in
+//! `<lake>/_snapshots/<process>-<number>/`, and the engine reads there (`held`). A link costs no space and a few microseconds,
 //! names one version of a file whatever becomes of the first name, and keeps that version's bytes until it is removed.
-//! The links end in `.pinned`, so that another engine's glob over the whole lake does not see rows twice.
+//! Links are numbers in one folder: folders like those of the lake would cost many times what the links do. They end in
+//! `.pinned`, so that another engine's glob over the whole lake does not see rows twice.
 //!
 //! Whoever made such a folder holds a lock on the file `lock` in it, which the system lets go when the process ends in
 //! any way; the next query removes folders whose lock it can take. Ages and process numbers would be weaker: a query
@@ -21,13 +22,15 @@
 //! Where links cannot be made (a read-only lake, some network file systems), the files are read in place, and at the
 //! end their sizes and times are compared with those at the beginning: a difference is an error.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
+use object_store::ObjectMeta;
+use object_store::path::Path as Location;
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +39,7 @@ use crate::lake::DatasetRecord;
 /// The ending of files in the lake.
 pub(super) const PUBLISHED: &str = ".parquet";
 /// The ending of links.
-pub(super) const PINNED: &str = ".pinned";
+const PINNED: &str = "pinned";
 
 /// The folder of all snapshots; the underscore says that it is no dataset.
 const FOLDER: &str = "_snapshots";
@@ -56,9 +59,8 @@ struct State {
     folder: Folder,
     /// What the datasets' records said when the query began.
     records: HashMap<String, DatasetRecord>,
-    /// Where each file that was asked for is read, by its place in the lake.
-    read: BTreeMap<PathBuf, PathBuf>,
-    in_place: Vec<Seen>,
+    /// By what the engine calls them.
+    held: BTreeMap<Location, Held>,
 }
 
 #[derive(Debug, Default)]
@@ -69,27 +71,42 @@ enum Folder {
     Impossible,
 }
 
-/// Where the engine finds a dataset's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Below this folder, as links that end in [`PINNED`].
-    Links(PathBuf),
-    /// In the lake itself.
-    Lake,
+/// A file in the version that this query reads.
+#[derive(Debug, Clone)]
+struct Held {
+    published: PathBuf,
+    /// A link, or the published file itself.
+    read: PathBuf,
+    meta: ObjectMeta,
 }
 
-/// A file that is read in place, as it was at first.
-#[derive(Debug)]
-struct Seen {
-    path: PathBuf,
-    length: u64,
-    modified: Option<SystemTime>,
+impl Held {
+    /// `None` where the file is gone again.
+    fn now(location: Location, published: PathBuf, read: PathBuf) -> Option<Held> {
+        let metadata = std::fs::metadata(&read).ok()?;
+        let (size, last_modified) = (metadata.len(), modified(&metadata));
+        Some(Held { published, read, meta: ObjectMeta { location, last_modified, size, e_tag: None, version: None } })
+    }
+
+    /// Whether the file is the one that it was at first.
+    fn is_unchanged(&self) -> bool {
+        self.read != self.published
+            || std::fs::metadata(&self.read).is_ok_and(|metadata| {
+                metadata.len() == self.meta.size && modified(&metadata) == self.meta.last_modified
+            })
+    }
+}
+
+fn modified(metadata: &Metadata) -> DateTime<Utc> {
+    metadata.modified().map_or(DateTime::UNIX_EPOCH, DateTime::from)
 }
 
 impl Snapshot {
     /// A snapshot of nothing yet.
     pub(super) fn new(lake: &Path) -> Snapshot {
-        Snapshot { lake: lake.to_owned(), state: Mutex::default() }
+        // Whatever the lake is called, a file's place is needed from the root on.
+        let lake = std::path::absolute(lake).unwrap_or_else(|_| lake.to_owned());
+        Snapshot { lake, state: Mutex::default() }
     }
 
     /// Remembers what a dataset's record says: its files are held fast only while it says the same.
@@ -108,17 +125,22 @@ impl Snapshot {
     }
 
     /// Holds fast `files` of `dataset`. What an earlier call has held stays in that version. Blocks on the file system.
-    pub(super) fn pin(&self, dataset: &str, files: &[PathBuf]) -> Result<Place> {
+    pub(super) fn pin(&self, dataset: &str, files: &[PathBuf]) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let root = self.lake.join(dataset);
-        let all = files.iter().map(PathBuf::as_path);
-        let new: Vec<&Path> = all.filter(|file| !state.read.contains_key(&root.join(file))).collect();
-        let place = match self.link(&mut state.folder, dataset, &new) {
-            Ok(links) => Place::Links(links),
+        let location = |file: &PathBuf| {
+            let parts = file.iter().map(|part| part.to_string_lossy().into_owned());
+            Location::from_iter(std::iter::once(dataset.to_owned()).chain(parts))
+        };
+        let all = files.iter().map(|file| (location(file), self.lake.join(dataset).join(file)));
+        let new: Vec<(Location, PathBuf)> = all.filter(|(location, _)| !state.held.contains_key(location)).collect();
+        let first = state.held.len();
+        let held = match self.link(&mut state.folder, first, &new) {
+            Ok(links) => links,
             Err(error) => {
                 tracing::debug!(dataset, %error, "no links can be made here: reading the lake in place");
-                state.in_place.extend(files.iter().filter_map(|file| Seen::now(root.join(file))));
-                Place::Lake
+                let in_place =
+                    |(location, published): (Location, PathBuf)| Held::now(location, published.clone(), published);
+                new.into_iter().filter_map(in_place).collect()
             }
         };
         if let Some(record) = state.records.get(dataset)
@@ -130,14 +152,21 @@ impl Snapshot {
             )
             .hint("run the query again"));
         }
-        for file in new {
-            let read = match &place {
-                Place::Links(links) => link_of(&links.join(dataset), file),
-                Place::Lake => root.join(file),
-            };
-            state.read.insert(root.join(file), read);
-        }
-        Ok(place)
+        state.held.extend(held.into_iter().map(|held| (held.meta.location.clone(), held)));
+        Ok(())
+    }
+
+    /// What is held below `prefix`, in order.
+    pub(super) fn below(&self, prefix: Option<&Location>) -> Vec<ObjectMeta> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_below = |held: &&Held| prefix.is_none_or(|prefix| held.meta.location.prefix_matches(prefix));
+        state.held.values().filter(is_below).map(|held| held.meta.clone()).collect()
+    }
+
+    /// Where what the engine calls `location` is read.
+    pub(super) fn place_of(&self, location: &Location) -> Option<PathBuf> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.held.get(location).map(|held| held.read.clone())
     }
 
     fn is_recorded(&self, record: &DatasetRecord) -> bool {
@@ -145,7 +174,8 @@ impl Snapshot {
         serde_json::from_slice::<DatasetRecord>(&text).is_ok_and(|found| found == *record)
     }
 
-    fn link(&self, folder: &mut Folder, dataset: &str, files: &[&Path]) -> io::Result<PathBuf> {
+    /// Makes a link to each of `files`, numbered from `first` on.
+    fn link(&self, folder: &mut Folder, first: usize, files: &[(Location, PathBuf)]) -> io::Result<Vec<Held>> {
         if let Folder::NotTried = folder {
             *folder = match LockedFolder::create(&self.lake.join(FOLDER)) {
                 Ok(locked) => Folder::Locked(locked),
@@ -156,63 +186,38 @@ impl Snapshot {
             };
         }
         let Folder::Locked(locked) = folder else { return Err(io::ErrorKind::Unsupported.into()) };
-        let (root, links) = (self.lake.join(dataset), locked.path.join(dataset));
-        let parents: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
-        for parent in std::iter::once(Path::new("")).chain(parents) {
-            std::fs::create_dir_all(links.join(parent))?;
-        }
-        for file in files {
-            match std::fs::hard_link(root.join(file), link_of(&links, file)) {
+        let mut held = Vec::with_capacity(files.len());
+        for (number, (location, published)) in (first..).zip(files) {
+            let link = locked.path.join(format!("{number}.{PINNED}"));
+            match std::fs::hard_link(published, &link) {
                 // Taken out of the lake since it was listed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 result => result?,
             }
+            held.extend(Held::now(location.clone(), published.clone(), link));
         }
-        Ok(locked.path.clone())
+        Ok(held)
     }
 
     /// Whether everything that was read was one version of each file. Links always are; a file that was read in place
     /// and has been replaced since is a storage error.
     pub(super) fn verify(&self) -> Result<()> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for seen in &state.in_place {
-            if !seen.is_unchanged() {
-                return Err(Error::storage(format!("`{}` was replaced while it was read", seen.path.display()))
-                    .hint("run the query again; it reads in place because no hard links can be made in this lake"));
-            }
+        match state.held.values().find(|held| !held.is_unchanged()) {
+            None => Ok(()),
+            Some(held) => Err(Error::storage(format!("`{}` was replaced while it was read", held.published.display()))
+                .hint("run the query again; it reads in place because no hard links can be made in this lake")),
         }
-        Ok(())
     }
 
     /// The first file that is no Parquet, for an error that the engine gave without a name. Blocks on the file system.
     pub(super) fn damaged(&self) -> Option<PathBuf> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let damaged = state.read.iter().find(|(_, read)| {
-            File::open(read).is_ok_and(|file| ParquetMetaDataReader::new().parse_and_finish(&file).is_err())
+        let damaged = state.held.values().find(|held| {
+            File::open(&held.read).is_ok_and(|file| ParquetMetaDataReader::new().parse_and_finish(&file).is_err())
         });
-        damaged.map(|(published, _)| published.clone())
+        damaged.map(|held| held.published.clone())
     }
-}
-
-fn link_of(links: &Path, file: &Path) -> PathBuf {
-    links.join(file).with_extension(PINNED.trim_start_matches('.'))
-}
-
-impl Seen {
-    /// `None` where the file is gone again.
-    fn now(path: PathBuf) -> Option<Seen> {
-        let metadata = std::fs::metadata(&path).ok()?;
-        Some(Seen { path, length: metadata.len(), modified: modified(&metadata) })
-    }
-
-    fn is_unchanged(&self) -> bool {
-        std::fs::metadata(&self.path)
-            .is_ok_and(|metadata| metadata.len() == self.length && modified(&metadata) == self.modified)
-    }
-}
-
-fn modified(metadata: &Metadata) -> Option<SystemTime> {
-    metadata.modified().ok()
 }
 
 /// The published files below `root`, relative to it: exactly `partitions` folders deep, as every engine sees them.

@@ -1,4 +1,4 @@
-//! A dataset as a table: datafusion's own listing of Parquet files, over the snapshot, with two things added.
+//! A dataset as a table: datafusion's own listing of Parquet files, over what the snapshot holds of them, with two things added.
 //!
 //! - A condition on the moment by which the folders are dated (`hour`, or `seen_at` of restatements) becomes one on
 //!   `date` too, so that other days' files are not even opened. Statistics alone would leave them out as well, but only
@@ -19,18 +19,15 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, TryCast};
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType, ident, lit};
 use datafusion::physical_plan::ExecutionPlan;
-use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::dataset::Dataset;
 use super::folders;
-use super::snapshot::{PINNED, PUBLISHED, Place, Snapshot};
+use super::snapshot::{PUBLISHED, Snapshot};
 use crate::error::Error;
 
-/// Where the engine finds the lake itself.
-pub(super) const LAKE_STORE: &str = "lake://published/";
-/// Where the engine finds the snapshot's links.
-const LINKS_STORE: &str = "lake://pinned/";
+/// Where the engine finds what is held of the lake.
+pub(super) const STORE: &str = "lake://held/";
 
 /// One dataset, readable by the engine. The snapshot holds fast what a scan can want of it when the scan is planned.
 #[derive(Debug)]
@@ -39,8 +36,7 @@ pub(super) struct LakeTable {
     partitions: Vec<(String, DataType)>,
     dated_by: Option<&'static str>,
     snapshot: Arc<Snapshot>,
-    links: ListingTable,
-    lake: ListingTable,
+    files: ListingTable,
 }
 
 impl LakeTable {
@@ -54,13 +50,12 @@ impl LakeTable {
             partitions: dataset.partitions.clone(),
             dated_by: dataset.dated_by(),
             snapshot,
-            links: listing(dataset, LINKS_STORE, PINNED)?,
-            lake: listing(dataset, LAKE_STORE, PUBLISHED)?,
+            files: listing(dataset)?,
         })
     }
 
     /// Holds fast the files that can have rows for which `filters` hold.
-    async fn pin(&self, filters: &[Expr]) -> Result<Place> {
+    async fn pin(&self, filters: &[Expr]) -> Result<()> {
         let (snapshot, name, partitions) = (Arc::clone(&self.snapshot), self.name.clone(), self.partitions.clone());
         let filters = filters.to_vec();
         let external = |error: Error| DataFusionError::External(Box::new(error));
@@ -75,13 +70,13 @@ impl LakeTable {
     }
 }
 
-fn listing(dataset: &Dataset, store: &str, extension: &str) -> Result<ListingTable> {
-    let url = Url::parse(store)
+fn listing(dataset: &Dataset) -> Result<ListingTable> {
+    let url = Url::parse(STORE)
         .and_then(|root| root.join(&format!("{}/", dataset.name)))
         .map_err(|error| DataFusionError::External(Box::new(error)))?;
     let sorted_by: Vec<_> = dataset.sorted_by.iter().map(|name| ident(name).sort(true, false)).collect();
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-        .with_file_extension(extension)
+        .with_file_extension(PUBLISHED)
         .with_table_partition_cols(dataset.partitions.clone())
         .with_file_sort_order(if sorted_by.is_empty() { Vec::new() } else { vec![sorted_by] });
     let config = ListingTableConfig::new(ListingTableUrl::try_new(url, None)?)
@@ -93,7 +88,7 @@ fn listing(dataset: &Dataset, store: &str, extension: &str) -> Result<ListingTab
 #[async_trait]
 impl TableProvider for LakeTable {
     fn schema(&self) -> SchemaRef {
-        self.lake.schema()
+        self.files.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -101,7 +96,7 @@ impl TableProvider for LakeTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        self.lake.supports_filters_pushdown(filters)
+        self.files.supports_filters_pushdown(filters)
     }
 
     async fn scan(
@@ -116,15 +111,8 @@ impl TableProvider for LakeTable {
             all.push(equality_of_utc_hour_as_range(filter)?);
             all.extend(self.dated_by.and_then(|dated_by| implied_for_date(filter, dated_by)));
         }
-        match self.pin(&all).await? {
-            Place::Links(folder) => {
-                let store = Arc::new(LocalFileSystem::new_with_prefix(folder)?);
-                let url = Url::parse(LINKS_STORE).map_err(|error| DataFusionError::External(Box::new(error)))?;
-                state.runtime_env().register_object_store(&url, store);
-                self.links.scan(state, projection, &all, limit).await
-            }
-            Place::Lake => self.lake.scan(state, projection, &all, limit).await,
-        }
+        self.pin(&all).await?;
+        self.files.scan(state, projection, &all, limit).await
     }
 }
 

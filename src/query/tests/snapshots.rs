@@ -10,7 +10,7 @@ use super::lake::{Lake, Row};
 use crate::error::{ErrorKind, Result};
 use crate::query::engine::Engine;
 use crate::query::rows;
-use crate::query::snapshot::{Place, Snapshot};
+use crate::query::snapshot::Snapshot;
 
 const SUM: &str = "select sum(impressions) from demo where impressions >= 0";
 const BEFORE: i64 = 25056;
@@ -33,13 +33,23 @@ fn publish_other_days(lake: &Lake) {
 }
 
 /// Holds fast all files of `demo`.
-fn pinned(snapshot: &Snapshot) -> Result<Place> {
+fn pinned(snapshot: &Snapshot) -> Result<()> {
     let files = snapshot.files("demo", &["date".to_owned()])?;
     snapshot.pin("demo", &files)
 }
 
 fn links(lake: &Lake) -> PathBuf {
     lake.path().join("_snapshots")
+}
+
+/// What a snapshot holds, as the engine finds it.
+fn held(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.below(None).iter().map(|meta| meta.location.to_string()).collect()
+}
+
+/// Where a snapshot reads a day of `demo`.
+fn place(snapshot: &Snapshot, day: &str) -> PathBuf {
+    snapshot.place_of(&format!("demo/date={day}/bucket-00.parquet").into()).expect("held")
 }
 
 #[tokio::test]
@@ -88,35 +98,21 @@ async fn without_links_a_replaced_file_is_an_error_and_a_quiet_lake_is_read() {
 async fn only_what_a_query_reads_is_linked() {
     let lake = Lake::with_two_pipelines();
     rows(lake.input(), "select 1").await.expect("query");
+    assert!(!links(&lake).exists());
     let engine = Engine::open(&lake.input()).await.expect("engine");
-    let _stream = engine.stream(SUM).await.expect("plan");
-    let mine = links(&lake).join(format!("{}-0", std::process::id()));
-    let mut names: Vec<_> =
-        std::fs::read_dir(mine).expect("snapshot").flatten().map(|entry| entry.file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["demo", "lock"]);
-}
-
-#[tokio::test]
-async fn only_days_that_a_query_wants_are_linked() {
-    let lake = Lake::with_two_pipelines();
-    let engine = Engine::open(&lake.input()).await.expect("engine");
-    let mine = links(&lake).join(format!("{}-0", std::process::id()));
-    let linked = |dataset: &str| {
-        let names = std::fs::read_dir(mine.join(dataset)).expect("snapshot").flatten();
-        let mut names: Vec<String> = names.map(|entry| entry.file_name().into_string().expect("text")).collect();
-        names.sort();
-        names
-    };
     let _one = engine.stream("select spend from demo where date = '2026-11-19'").await.expect("plan");
-    assert_eq!(linked("demo"), ["date=2026-11-19"]);
+    assert_eq!(held(engine.snapshot()), ["demo/date=2026-11-19/bucket-00.parquet"]);
     let _more = engine.stream("select spend from demo where hour < '2026-11-19T00:00:00Z'").await.expect("plan");
-    assert_eq!(linked("demo"), ["date=2026-11-18", "date=2026-11-19"]);
-    let hours = r#"select spend from "shop-ads" where utc_hour = 9 and date >= '2026-11-20'"#;
-    let _hours = engine.stream(hours).await.expect("plan");
-    let files = engine.stream(hours).await.expect("plan").schema();
-    assert_eq!(files.fields().len(), 1);
-    assert_eq!(linked("shop-ads/date=2026-11-20"), ["utc_hour=09"]);
+    let days = ["demo/date=2026-11-18/bucket-00.parquet", "demo/date=2026-11-19/bucket-00.parquet"];
+    assert_eq!(held(engine.snapshot()), days);
+    let sql = r#"select spend from "shop-ads" where utc_hour = 9 and date >= '2026-11-20'"#;
+    let _hours = engine.stream(sql).await.expect("plan");
+    let hour = "shop-ads/date=2026-11-20/utc_hour=09/bucket-00.parquet";
+    assert_eq!(held(engine.snapshot()), [&days[..], &[hour]].concat());
+    let mine = links(&lake).join(format!("{}-0", std::process::id()));
+    let mut names: Vec<_> = std::fs::read_dir(mine).expect("snapshot").flatten().map(|link| link.file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["0.pinned", "1.pinned", "2.pinned", "lock"]);
 }
 
 #[tokio::test]
@@ -146,17 +142,16 @@ async fn answers(lake: &Lake, sql: &str) -> Vec<(i64, i64)> {
 fn what_was_held_first_stays_when_more_is_held() {
     let lake = Lake::with_two_pipelines();
     let snapshot = Snapshot::new(&lake.path());
-    let day = PathBuf::from("date=2026-11-19/bucket-00.parquet");
-    let Ok(Place::Links(folder)) = snapshot.pin("demo", std::slice::from_ref(&day)) else { panic!("no links") };
-    let link = |day: &str| std::fs::read(folder.join(format!("demo/date={day}/bucket-00.pinned"))).expect("a link");
+    snapshot.pin("demo", &["date=2026-11-19/bucket-00.parquet".into()]).expect("links");
+    let link = |day: &str| std::fs::read(place(&snapshot, day)).expect("a link");
     let before = link("2026-11-19");
     publish_other_days(&lake);
-    let Ok(Place::Links(again)) = pinned(&snapshot) else { panic!("no links") };
-    assert_eq!(again, folder);
+    pinned(&snapshot).expect("links");
     assert_eq!(link("2026-11-19"), before);
     let published = |day: &str| std::fs::read(lake.path().join(format!("demo/date={day}/bucket-00.parquet")));
     assert_ne!(published("2026-11-19").expect("a file"), before);
     assert_eq!(published("2026-11-18").expect("a file"), link("2026-11-18"));
+    snapshot.verify().expect("one version of each file");
 }
 
 #[test]
@@ -170,15 +165,15 @@ fn what_an_ended_query_left_is_removed_and_a_living_ones_links_are_not() {
     std::fs::create_dir(&beginning).expect("folder");
 
     let first = Snapshot::new(&lake.path());
-    let Ok(Place::Links(first_links)) = pinned(&first) else { panic!("no links") };
+    pinned(&first).expect("links");
     assert!(!dead.exists() && !beginning.exists());
     let second = Snapshot::new(&lake.path());
-    let Ok(Place::Links(second_links)) = pinned(&second) else { panic!("no links") };
-    assert_ne!(first_links, second_links);
-    let file = "demo/date=2026-11-19/bucket-00.pinned";
-    assert!(first_links.join(file).is_file() && second_links.join(file).is_file());
+    pinned(&second).expect("links");
+    let [one, other] = [&first, &second].map(|snapshot| place(snapshot, "2026-11-19"));
+    assert_ne!(one, other);
+    assert!(one.is_file() && other.is_file());
     drop(second);
-    assert!(first_links.join(file).is_file());
+    assert!(one.is_file() && !other.exists());
     drop(first);
     assert!(!links(&lake).exists());
 }
@@ -193,7 +188,7 @@ fn a_dataset_that_was_rewritten_since_the_query_began_is_not_read() {
         let snapshot = Snapshot::new(&lake.path());
         snapshot.expect(&record);
         std::fs::write(&path, text).expect("a record");
-        pinned(&snapshot).map(|_| ())
+        pinned(&snapshot)
     };
     pinned_with(text.clone()).expect("the same form");
     assert!(text.contains("\"buckets\":1"), "{text}");
@@ -213,8 +208,7 @@ fn temporary_and_foreign_files_are_not_linked() {
     }
     std::fs::write(lake.path().join("demo/bucket-00.parquet"), "").expect("file");
     let snapshot = Snapshot::new(&lake.path());
-    let Ok(Place::Links(folder)) = pinned(&snapshot) else { panic!("no links") };
-    let names = |path: PathBuf| std::fs::read_dir(path).expect("folder").count();
-    assert_eq!(names(folder.join("demo")), 3);
-    assert_eq!(names(folder.join("demo/date=2026-11-19")), 1);
+    pinned(&snapshot).expect("links");
+    let days = ["2026-11-18", "2026-11-19", "2026-11-20"].map(|day| format!("demo/date={day}/bucket-00.parquet"));
+    assert_eq!(held(&snapshot), days);
 }
