@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::cassette::Tape;
-use crate::decode::{Decoder, UnknownFields};
+use crate::decode::{Decoder, Room, UnknownFields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::client::Client;
 use crate::lake::{Chunk, Dataset};
@@ -62,6 +62,8 @@ pub struct Fetch {
     /// Accounts that this run found gone, and what was said.
     gone: Arc<Mutex<HashMap<String, String>>>,
     decoder: Arc<Decoder>,
+    /// What the rows of the last unit took up: the next one is mostly alike.
+    room: Arc<Mutex<Room>>,
     /// Each account's campaigns, listed once per run by whoever needs them first: some tens of bytes a campaign.
     campaigns: Arc<Mutex<HashMap<String, CampaignCell>>>,
     /// Only first pages are read, nothing is tried again and nothing is kept.
@@ -228,6 +230,7 @@ impl Fetch {
             sizes: Arc::default(),
             gone: Arc::default(),
             decoder,
+            room: Arc::default(),
             campaigns: Arc::default(),
             glances: false,
             aside: Arc::default(),

@@ -57,7 +57,7 @@ mod walk;
 
 pub use attributes::{ListedCampaign, attributes, item_texts};
 pub use csv::cells_of;
-pub use rows::Rows;
+pub use rows::{Room, Rows};
 pub use texts::{WrongText, column_of_texts};
 pub use unknown::{UNKNOWN_KEPT, UnknownFields};
 

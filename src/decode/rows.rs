@@ -32,6 +32,15 @@ pub struct Rows {
     length: usize,
 }
 
+/// How much room rows took up, so that as many can be read next time without growing: columns that grow by doubling take
+/// half as much again as they need, and leave the pieces that they grew out of.
+#[derive(Debug, Clone, Default)]
+pub struct Room {
+    rows: usize,
+    /// The bytes of each column that holds texts, 0 of others.
+    texts: Vec<usize>,
+}
+
 /// Whose a row is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
@@ -113,6 +122,21 @@ impl Rows {
         self.columns.iter().map(Growing::bytes).sum::<usize>() + self.length * of_row
     }
 
+    /// How much room these rows take up.
+    pub fn room(&self) -> Room {
+        Room { rows: self.length, texts: self.columns.iter().map(Growing::text_bytes).collect() }
+    }
+
+    /// Makes room for as many rows as took up `room`, and a few more.
+    pub fn reserve(&mut self, room: &Room) {
+        let more = |count: usize| count + count / 16;
+        self.owners.of_row.reserve_exact(more(room.rows));
+        self.hours.of_row.reserve_exact(more(room.rows));
+        for (column, texts) in self.columns.iter_mut().zip(&room.texts) {
+            column.reserve(more(room.rows), more(*texts));
+        }
+    }
+
     /// The rows as one batch of the lake's schema, in the order of their arrival: neither sorted nor freed of
     /// duplicates. `seen_at` is to the microsecond.
     pub fn finish(self, seen_at: Instant) -> RecordBatch {
@@ -143,7 +167,8 @@ impl Rows {
 
     /// As [`Rows::finish`]; from then on there are none, and others may be read.
     pub fn take(&mut self, seen_at: Instant) -> RecordBatch {
-        let fresh = Rows::new(self.schema.clone(), &self.platform);
+        let mut fresh = Rows::new(self.schema.clone(), &self.platform);
+        fresh.reserve(&self.room());
         std::mem::replace(self, fresh).finish(seen_at)
     }
 
@@ -238,6 +263,28 @@ impl Growing {
             _ => Values::Text { bytes: Vec::new(), offsets: vec![0] },
         };
         Growing { values, data_type: data_type.clone(), valid: NullBufferBuilder::new(0) }
+    }
+
+    fn text_bytes(&self) -> usize {
+        match &self.values {
+            Values::Text { bytes, .. } => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    fn reserve(&mut self, rows: usize, text_bytes: usize) {
+        match &mut self.values {
+            Values::Text { bytes, offsets } => {
+                bytes.reserve_exact(text_bytes);
+                offsets.reserve_exact(rows);
+            }
+            Values::Int64(values) | Values::ShortDecimal(values) => values.reserve_exact(rows),
+            Values::Int16(values) => values.reserve_exact(rows),
+            Values::Int8(values) => values.reserve_exact(rows),
+            Values::Decimal(values) => values.reserve_exact(rows),
+            Values::Float(values) => values.reserve_exact(rows),
+            Values::Bool(values) => values.reserve(rows),
+        }
     }
 
     /// Adds a value. `None` where a text column is full (2 GiB).

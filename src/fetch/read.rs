@@ -213,7 +213,8 @@ impl Fetch {
         let Some(window) = ended_by(unit.window, ended) else {
             return Err(Refusal::unusable(format!("no hour of {} has ended yet", unit.window)).into());
         };
-        let rows = self.decoder.rows();
+        let mut rows = self.decoder.rows();
+        rows.reserve(&self.room.lock().unwrap_or_else(PoisonError::into_inner));
         let unknown = UnknownFields::default();
         let (page_starts, chunks) = (Vec::new(), Vec::new());
         let mut gathered = Gathered { rows, page_starts, chunks, pages_aside: 0, fetched_at, outside: 0, unknown };
@@ -240,6 +241,7 @@ impl Fetch {
             self.relieve(unit, &mut gathered).await?;
         }
         let turn = self.turn().await;
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = gathered.rows.room();
         Ok(Slice {
             unit: Unit { accounts: accounts.to_vec(), ..unit.clone() },
             window,

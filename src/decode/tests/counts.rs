@@ -48,4 +48,15 @@ fn rows_take_almost_nothing_from_the_heap() {
     assert!(taken.count_total <= most, "{} allocations for {ROWS} rows, expected {most} at most", taken.count_total);
     let held = rows.bytes() as u64;
     assert!(taken.bytes_current.unsigned_abs() <= 2 * held, "{} bytes for {held}", taken.bytes_current);
+
+    // The next unit's rows have as much room from the beginning: what grows is the list of its hours.
+    let mut again = decoder.rows();
+    again.reserve(&rows.room());
+    let grown = measure(|| {
+        for page in &pages {
+            decoder.page(page.as_bytes(), &context, &mut again).expect("a page");
+        }
+    });
+    assert_eq!(again.finish(Instant::UNIX_EPOCH), rows.finish(Instant::UNIX_EPOCH));
+    assert!(grown.bytes_current.unsigned_abs() <= 8 * 1024, "{} bytes", grown.bytes_current);
 }
