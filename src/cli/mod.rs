@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = telemetry::init_logging(cli.global.log_format, cli.global.verbosity()) {
         return fail(&error);
     }
-    let runtime = match runtime() {
+    let runtime = match runtime(&cli.command) {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::internal("cannot start the runtime").because(error)),
     };
@@ -62,11 +62,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Sorting, encoding and writing is done by a few threads beside those that wait for answers: more of them would not be
-/// faster, but each would hold rows in memory.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// Sorting, encoding and writing is done by a few threads beside those that wait for answers and decode them, which is half of
+/// the work: more of them would not be faster, but each would hold rows in memory. A query reads its files by them.
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(cores.max(2)).build()
+    let beside = match command {
+        Command::Query(_) | Command::Changes(_) => cores.max(2),
+        _ => cores.div_ceil(2),
+    };
+    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(beside).build()
 }
 
 fn fail(error: &Error) -> ExitCode {
