@@ -20,7 +20,7 @@ use crate::unit::UnitKey;
 /// Rows in one record batch at most.
 const BATCH_ROWS: usize = 32 * 1024;
 /// Hours share a batch until it has so many rows: a batch of a few rows would be more frame than content.
-const SHARED_ROWS: usize = 2 * 1024;
+const SHARED_ROWS: usize = 4 * 1024;
 
 /// How many rows hours may share a batch up to, where `beside` units are published together: of each of them a decoded
 /// batch is kept from one hour to the next.
