@@ -33,7 +33,7 @@ pub struct Rows {
 }
 
 /// How much room rows took up, so that as many can be read next time without growing: columns that grow by doubling take
-/// half as much again as they need, and leave the pieces that they grew out of.
+/// up to twice what they need, and leave the pieces that they grew out of.
 #[derive(Debug, Clone, Default)]
 pub struct Room {
     rows: usize,

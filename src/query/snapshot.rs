@@ -81,11 +81,24 @@ struct Held {
 }
 
 impl Held {
-    /// `None` where the file is gone again.
-    fn now(location: Location, published: PathBuf, read: PathBuf) -> Option<Held> {
-        let metadata = std::fs::metadata(&read).ok()?;
+    /// `None` where the file is gone again. One that cannot be looked at is an error: without it rows would be missing.
+    fn now(location: Location, published: PathBuf, read: PathBuf) -> io::Result<Option<Held>> {
+        let metadata = match std::fs::metadata(&read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
         let (size, last_modified) = (metadata.len(), modified(&metadata));
-        Some(Held { published, read, meta: ObjectMeta { location, last_modified, size, e_tag: None, version: None } })
+        let meta = ObjectMeta { location, last_modified, size, e_tag: None, version: None };
+        Ok(Some(Held { published, read, meta }))
+    }
+
+    /// A file where it was published.
+    fn in_place(location: Location, published: PathBuf) -> Result<Option<Held>> {
+        Held::now(location, published.clone(), published.clone()).map_err(|error| {
+            Error::storage(format!("cannot look at `{}`", published.display()))
+                .because(error)
+                .hint("is it readable for this user?")
+        })
     }
 
     /// Whether the file is the one that it was at first.
@@ -133,14 +146,12 @@ impl Snapshot {
         };
         let all = files.iter().map(|file| (location(file), self.lake.join(dataset).join(file)));
         let new: Vec<(Location, PathBuf)> = all.filter(|(location, _)| !state.held.contains_key(location)).collect();
-        let first = state.held.len();
-        let held = match self.link(&mut state.folder, first, &new) {
+        let held: Vec<Held> = match self.link(&mut state.folder, &new) {
             Ok(links) => links,
             Err(error) => {
                 tracing::debug!(dataset, %error, "no links can be made here: reading the lake in place");
-                let in_place =
-                    |(location, published): (Location, PathBuf)| Held::now(location, published.clone(), published);
-                new.into_iter().filter_map(in_place).collect()
+                let in_place = |(location, published)| Held::in_place(location, published).transpose();
+                new.into_iter().filter_map(in_place).collect::<Result<_>>()?
             }
         };
         if let Some(record) = state.records.get(dataset)
@@ -174,8 +185,8 @@ impl Snapshot {
         serde_json::from_slice::<DatasetRecord>(&text).is_ok_and(|found| found == *record)
     }
 
-    /// Makes a link to each of `files`, numbered from `first` on.
-    fn link(&self, folder: &mut Folder, first: usize, files: &[(Location, PathBuf)]) -> io::Result<Vec<Held>> {
+    /// Makes a link to each of `files`.
+    fn link(&self, folder: &mut Folder, files: &[(Location, PathBuf)]) -> io::Result<Vec<Held>> {
         if let Folder::NotTried = folder {
             *folder = match LockedFolder::create(&self.lake.join(FOLDER)) {
                 Ok(locked) => Folder::Locked(locked),
@@ -187,14 +198,12 @@ impl Snapshot {
         }
         let Folder::Locked(locked) = folder else { return Err(io::ErrorKind::Unsupported.into()) };
         let mut held = Vec::with_capacity(files.len());
-        for (number, (location, published)) in (first..).zip(files) {
-            let link = locked.path.join(format!("{number}.{PINNED}"));
-            match std::fs::hard_link(published, &link) {
+        for (location, published) in files {
+            match locked.link(published) {
                 // Taken out of the lake since it was listed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                result => result?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                link => held.extend(Held::now(location.clone(), published.clone(), link?)?),
             }
-            held.extend(Held::now(location.clone(), published.clone(), link));
         }
         Ok(held)
     }
@@ -245,6 +254,8 @@ fn list(root: &Path, inner: &Path, partitions: &[String], files: &mut Vec<PathBu
 #[derive(Debug)]
 struct LockedFolder {
     path: PathBuf,
+    /// The number of the next link.
+    next: usize,
     // Let go when the process ends, however it ends.
     _lock: File,
 }
@@ -258,7 +269,7 @@ impl LockedFolder {
             std::fs::create_dir_all(parent)?;
             let path = parent.join(format!("{}-{number}", std::process::id()));
             match std::fs::create_dir(&path).and_then(|()| lock(&path, OpenOptions::new().create_new(true))) {
-                Ok(Some(lock)) => return Ok(LockedFolder { path, _lock: lock }),
+                Ok(Some(lock)) => return Ok(LockedFolder { path, next: 0, _lock: lock }),
                 // A sweep came between the folder and its lock, or another query has the name.
                 Ok(None) => continue,
                 Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
@@ -269,6 +280,13 @@ impl LockedFolder {
             }
         }
         Err(io::Error::other(format!("{NAMES} snapshots of process {} exist", std::process::id())))
+    }
+
+    /// Makes a link to `file`. No number is tried twice, whatever became of the link.
+    fn link(&mut self, file: &Path) -> io::Result<PathBuf> {
+        let link = self.path.join(format!("{}.{PINNED}", self.next));
+        self.next += 1;
+        std::fs::hard_link(file, &link).map(|()| link)
     }
 }
 

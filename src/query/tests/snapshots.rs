@@ -155,6 +155,31 @@ fn what_was_held_first_stays_when_more_is_held() {
 }
 
 #[test]
+fn files_that_are_gone_do_not_keep_others_from_being_linked() {
+    let lake = Lake::with_two_pipelines();
+    let snapshot = Snapshot::new(&lake.path());
+    let days = ["2026-11-17", "2026-11-19"].map(|day| format!("date={day}/bucket-00.parquet").into());
+    snapshot.pin("demo", &days).expect("a link");
+    pinned(&snapshot).expect("links");
+    for day in ["2026-11-18", "2026-11-19", "2026-11-20"] {
+        assert!(place(&snapshot, day).starts_with(links(&lake)), "{day}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_looked_at_is_an_error_and_not_left_out() {
+    let lake = Lake::with_two_pipelines();
+    let day = lake.path().join("demo/date=2026-11-21");
+    std::fs::create_dir(&day).expect("folder");
+    let file = day.join("bucket-00.parquet");
+    std::os::unix::fs::symlink(&file, &file).expect("a link to itself");
+    let error = pinned(&Snapshot::new(&lake.path())).expect_err("no file");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.report().contains(&format!("cannot look at `{}`", file.display())), "{}", error.report());
+}
+
+#[test]
 fn what_an_ended_query_left_is_removed_and_a_living_ones_links_are_not() {
     let lake = Lake::with_two_pipelines();
     let dead = links(&lake).join("999999-0");
